@@ -1,0 +1,28 @@
+// The one exception of the ABI layer: a status and its sentence. It never leaves the library.
+#pragma once
+
+#include <cstdarg>
+#include <cstdint>
+#include <cstdio>
+
+#include "cunn.h"
+
+namespace cunn {
+
+class Failure {
+ public:
+  __attribute__((format(printf, 3, 4))) Failure(int32_t status, const char *format, ...) : status_(status) {
+    va_list values;
+    va_start(values, format);
+    std::vsnprintf(text_, sizeof text_, format, values);
+    va_end(values);
+  }
+  int32_t status() const { return status_; }
+  const char *text() const { return text_; }
+
+ private:
+  int32_t status_;
+  char text_[448];
+};
+
+}  // namespace cunn
