@@ -1,0 +1,1 @@
+"""The model: its configuration, layers in their order, and its files."""

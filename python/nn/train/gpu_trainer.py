@@ -1,0 +1,113 @@
+"""A whole training step as one recorded graph: nothing but ids goes in and nothing but the loss comes out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nn import messages
+from nn.model.transformer import MoETransformer
+from nn.tensor.backend import Graph
+from nn.tensor.dtype import DType
+from nn.train.adamw import AdamW, AdamWConfig
+from nn.train.loss import CrossEntropy, LossValues
+
+
+class GpuTrainer:
+    """Parameters, gradients, moments and activations stay on the device; a step is one graph launch.
+
+    The first step of a shape runs call by call, which makes every buffer; the second is recorded, and from then on
+    replayed. On cpu the library replays the recorded calls, on a GPU it launches one CUDA graph.
+    """
+
+    def __init__(
+        self,
+        model: MoETransformer,
+        batch: int,
+        seq_len: int,
+        micro_batches: int = 1,
+        optimizer: AdamWConfig = AdamWConfig(),
+        capture: bool = True,
+    ) -> None:
+        if not model.training:
+            raise messages.not_training()
+        if seq_len > model.config.context:
+            raise messages.sequence_too_long(found=seq_len, limit=model.config.context)
+        self.model = model
+        self.batch, self.seq_len, self.micro_batches = batch, seq_len, micro_batches
+        backend = model.backend
+        self.backend = backend
+        self.optimizer = AdamW(backend, model.weights, optimizer)
+        self.loss = CrossEntropy(backend, model.config.vocab_size)
+        self.capture = capture
+        self._graph: Graph | None = None
+        self._steps_run = 0
+        rows = batch * seq_len
+        self.ids = backend.buffer(DType.I32, micro_batches * rows)
+        self.targets = backend.buffer(DType.I32, micro_batches * rows)
+        self._ids = [backend.view(self.ids, a * rows, rows) for a in range(micro_batches)]
+        self._targets = [backend.view(self.targets, a * rows, rows) for a in range(micro_batches)]
+
+    def step(self, ids: NDArray[np.int32], targets: NDArray[np.int32], lr: float) -> LossValues:
+        """One optimizer step on ids, targets [micro_batches, batch, seq_len] i32 (target -1: does not count).
+
+        Returns the losses before the update. Errors: those of the device, for example an id out of range.
+        """
+        self.backend.upload(self.ids, np.ascontiguousarray(ids, dtype=np.int32).reshape(-1))
+        self.backend.upload(self.targets, np.ascontiguousarray(targets, dtype=np.int32).reshape(-1))
+        self.backend.upload(self.optimizer.lr, np.asarray([lr], dtype=np.float32))
+        if self._graph is None and self.capture and self._steps_run > 0:
+            self.backend.graph_begin()
+            self._run()
+            self._graph = self.backend.graph_end()
+        if self._graph is not None:
+            self.backend.graph_launch(self._graph)
+        else:
+            self._run()
+        self._steps_run += 1
+        return self.losses()
+
+    def losses(self) -> LossValues:
+        """The means of the last step."""
+        config = self.model.config
+        cross_entropy, count = self.loss.mean()
+        share = float(config.n_layers * self.micro_batches)
+        balance = float(self.backend.download(self.model.balance_loss)[0]) / share
+        z = float(self.backend.download(self.model.z_loss)[0]) / share
+        total = cross_entropy + config.aux_coef * balance + config.z_coef * z
+        return LossValues(cross_entropy, balance, z, total, count)
+
+    def grad_norm(self) -> float:
+        """The norm of all gradients of the last step, before clipping."""
+        return float(self.backend.download(self.optimizer.norm)[0])
+
+    def skipped(self) -> bool:
+        """Whether the last step changed nothing because its gradient was not finite."""
+        return bool(self.backend.download(self.optimizer.nonfinite)[0])
+
+    def forward_backward(self) -> None:
+        """Loss sums and gradients of the ids and targets that are on the device."""
+        rows = self.batch * self.seq_len
+        self.optimizer.zero_grad()
+        self.loss.reset()
+        self.backend.fill(self.model.balance_loss, 1, 0.0)
+        self.backend.fill(self.model.z_loss, 1, 0.0)
+        self.loss.add_count(self.targets, self.micro_batches * rows)
+        for ids, targets in zip(self._ids, self._targets, strict=True):
+            logits = self.model.forward(ids, self.batch, self.seq_len)
+            self.loss.forward(logits, targets, rows)
+            dlogits = self.loss.backward(logits, targets, rows)
+            self.model.backward(dlogits, self.batch, self.seq_len, self.micro_batches)
+
+    def close(self) -> None:
+        """Releases what the trainer made; the model stays."""
+        if self._graph is not None:
+            self._graph.close()
+        self.optimizer.close()
+        self.loss.close()
+        self.ids.close()
+        self.targets.close()
+
+    def _run(self) -> None:
+        self.forward_backward()
+        self.optimizer.step()
