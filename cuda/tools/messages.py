@@ -76,7 +76,7 @@ def python_source(table: Table) -> str:
             "",
             "",
             f"def {message.key}({'*, ' if arguments else ''}{arguments}) -> NNError:",
-            f"    return NNError(\"{message.key}\", {message.exit_code}, {prefix}{quoted})",
+            f'    return NNError("{message.key}", {message.exit_code}, {prefix}{quoted})',
         ]
     return "\n".join(out) + "\n"
 

@@ -86,11 +86,14 @@ class _Reader:
             return self.string()
         if byte == ord("-") or byte in _DIGITS_SET:
             return self.number()
+        return self.word()
+
+    def word(self) -> bool | None:
         for word, meaning in ((b"true", True), (b"false", False), (b"null", None)):
             if self.data.startswith(word, self.at):
                 self.at += len(word)
                 return meaning
-        self.fail(self.at, "a value")
+        return self.fail(self.at, "a value")
 
     def object(self, depth: int) -> dict[str, Json]:
         self.at += 1
@@ -227,8 +230,6 @@ class _Reader:
     def out_of_range(self, start: int, expected: str) -> NoReturn:
         line, column = self.line_column(start)
         raise messages.json_number_range(where=self.where, line=line, column=column, expected=expected)
-
-
 
 
 def describe(value: Json) -> str:

@@ -119,9 +119,7 @@ class MoEConfig:
         if self.top_k > self.n_experts:
             raise messages.config_experts_per_token(where=where, top_k=self.top_k, n_experts=self.n_experts)
         if self.n_heads % self.n_kv_heads != 0:
-            raise messages.config_heads_not_divisible(
-                where=where, n_heads=self.n_heads, n_kv_heads=self.n_kv_heads
-            )
+            raise messages.config_heads_not_divisible(where=where, n_heads=self.n_heads, n_kv_heads=self.n_kv_heads)
         if self.head_dim % 2 != 0:
             raise messages.config_odd_head_dim(where=where, head_dim=self.head_dim)
         for field, number in (("rope_theta", self.rope_theta), ("rms_norm_eps", self.rms_norm_eps)):
@@ -384,9 +382,7 @@ def _id_or_null(id: int) -> int | None:
 
 
 def _unsupported(fields: _Fields, field: str, value: Json, expected: str) -> Exception:
-    return messages.config_unsupported(
-        where=fields.where, field=field, value=describe(value), expected=expected
-    )
+    return messages.config_unsupported(where=fields.where, field=field, value=describe(value), expected=expected)
 
 
 def _require_mixtral(fields: _Fields) -> None:
