@@ -13,7 +13,9 @@ from __future__ import annotations
 import argparse
 import sys
 
+import bind_go
 import bind_python
+import bind_rust
 from header import ROOT, read_abi
 
 
@@ -23,7 +25,7 @@ def main() -> int:
     check = parser.parse_args().check
     abi = read_abi()
     stale = []
-    for name, text in {**bind_python.files(abi)}.items():
+    for name, text in {**bind_python.files(abi), **bind_rust.files(abi), **bind_go.files(abi)}.items():
         path = ROOT / name
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue

@@ -1,0 +1,210 @@
+"""Rust's share of the bindings: the trait of the ops, the function table, the ops of the native context.
+
+nn-core:  trait Ops (needs crate::tensor::TensorResult)
+nn-cuda:  sys.rs, the table that libloading fills, and ops.rs, impl Ops for crate::Context, which brings
+          table() -> &Table, raw() -> i64, check(i32) -> TensorResult<()>; crate::Buffer brings raw() -> i64
+"""
+
+from __future__ import annotations
+
+from bind_text import ORIGIN, by_section, reflow
+from header import Abi, Function, Parameter
+
+WIDTH = 100
+CALL_WIDTH = 60  # rustfmt's limit for the arguments of a call on one line
+SIGNED = {"seed", "eos_id"}  # every other int64_t is a size or an index
+
+C_TYPES = {
+    "int32_t": "i32",
+    "int64_t": "i64",
+    "double": "f64",
+    "const char *": "*const c_char",
+    "void *": "*mut c_void",
+    "const void *": "*const c_void",
+    "int32_t *": "*mut i32",
+    "int64_t *": "*mut i64",
+    "double *": "*mut f64",
+}
+
+
+def files(abi: Abi) -> dict[str, str]:
+    return {
+        "rust/nn-core/src/tensor/ops.rs": interface(abi),
+        "rust/nn-cuda/src/sys.rs": table(abi),
+        "rust/nn-cuda/src/ops.rs": native(abi),
+    }
+
+
+def doc(comment: str, indent: int) -> list[str]:
+    """Verbatim, because rustdoc would read x[i] as a link."""
+    pad = " " * indent
+    lines = ["```text", *reflow(comment, WIDTH - indent - 5), "```"]
+    return [f"{pad}/// {line}" for line in lines]
+
+
+def plain_type(parameter: Parameter) -> str:
+    if parameter.is_flag:
+        return "bool"
+    if parameter.type == "int64_t":
+        return "i64" if parameter.name in SIGNED else "usize"
+    return C_TYPES[parameter.type]
+
+
+def annotation(parameter: Parameter, buffer: str) -> str:
+    if parameter.type == "cunn_buffer":
+        return f"Option<&{buffer}>" if parameter.optional else f"&{buffer}"
+    return plain_type(parameter)
+
+
+def signature(op: Function, buffer: str, end: str) -> list[str]:
+    items = ["&self", *(f"{p.name}: {annotation(p, buffer)}" for p in op.arguments)]
+    line = f"    fn {op.op}({', '.join(items)}) -> TensorResult<()>{end}"
+    if len(line) <= WIDTH:
+        return [line]
+    return [f"    fn {op.op}(", *(f"        {item}," for item in items), f"    ) -> TensorResult<()>{end}"]
+
+
+def section_comment(title: str, comment: str) -> list[str]:
+    return ["", f"    // ---------------- {title}", *(f"    // {line}" for line in reflow(comment, WIDTH - 7))]
+
+
+def interface(abi: Abi) -> str:
+    out = [
+        "//! The operations that every backend has,",
+        f"//! {ORIGIN}.",
+        "",
+        "use crate::tensor::TensorResult;",
+        "",
+        "/// Operations on buffers: outputs, inputs, dims, scalars.",
+        "///",
+        "/// Equations, shapes and dtypes are the header's; where it offers 0 for a buffer, `None` is meant",
+        "/// here.",
+        '/// Buffers are shared references because an operation may write where it reads ("may alias").',
+        "#[allow(clippy::too_many_arguments)]",
+        "pub trait Ops {",
+        "    /// What the operations read and write.",
+        "    type Buffer;",
+    ]
+    for title, comment, ops in by_section(abi):
+        out += section_comment(title, comment)
+        for op in ops:
+            out += ["", *doc(op.comment, 4), *signature(op, "Self::Buffer", ";")]
+    return "\n".join(out) + "\n}\n"
+
+
+def c_type(type_: str, abi: Abi) -> str:
+    base = type_.removesuffix(" *")
+    if base in abi.handles:
+        return "*mut i64" if type_.endswith("*") else "i64"
+    return C_TYPES[type_]
+
+
+def table(abi: Abi) -> str:
+    out = [
+        f"//! The function table of libcunn, {ORIGIN}.",
+        "//!",
+        "//! Handles are `i64`, 0 is none. The documentation of each function is the header's.",
+        "",
+        "use std::os::raw::{c_char, c_void};",
+        "",
+        "use libloading::{Error, Library};",
+        "",
+        *(f"pub const {name.removeprefix('CUNN_')}: i32 = {value};" for name, value in abi.constants),
+        "",
+        "/// Every function of the library.",
+        "#[derive(Clone, Copy, Debug)]",
+        "pub struct Table {",
+    ]
+    for function in abi.functions:
+        items = [f"{p.name}: {c_type(p.type, abi)}" for p in function.parameters]
+        result = f") -> {c_type(function.result, abi)},"
+        kind = f'unsafe extern "C" fn({", ".join(items)}{result}'
+        name = f"    pub {function.name}:"
+        if len(name) + 1 + len(kind) <= WIDTH:
+            out += [f"{name} {kind}"]
+        elif len(kind) + 8 <= WIDTH:
+            out += [name, f"        {kind}"]
+        else:
+            out += [f'{name} unsafe extern "C" fn(', *(f"        {item}," for item in items), f"    {result}"]
+    out += [
+        "}",
+        "",
+        "impl Table {",
+        "    /// Looks every function up.",
+        "    ///",
+        "    /// # Safety",
+        "    ///",
+        "    /// `library` is a libcunn whose `cunn_abi_version` returned `ABI_VERSION`, and it stays open",
+        "    /// for as long as the table is used.",
+        "    pub unsafe fn load(library: &Library) -> Result<Self, Error> {",
+        "        // SAFETY: the caller promises that these symbols have the header's signatures.",
+        "        unsafe {",
+        "            Ok(Self {",
+    ]
+    for function in abi.functions:
+        out += [f'                {function.name}: find(library, b"{function.name}\\0")?,']
+    out += [
+        "            })",
+        "        }",
+        "    }",
+        "}",
+        "",
+        "unsafe fn find<T: Copy>(library: &Library, name: &[u8]) -> Result<T, Error> {",
+        "    // SAFETY: as for `Table::load`.",
+        "    unsafe { Ok(*library.get::<T>(name)?) }",
+        "}",
+    ]
+    return "\n".join(out) + "\n"
+
+
+def argument(parameter: Parameter) -> str:
+    if parameter.type == "cunn_buffer":
+        return f"{parameter.name}.map_or(0, Buffer::raw)" if parameter.optional else f"{parameter.name}.raw()"
+    if parameter.is_flag:
+        return f"i32::from({parameter.name})"
+    if parameter.type == "int64_t" and parameter.name not in SIGNED:
+        return f"{parameter.name} as i64"
+    return parameter.name
+
+
+def call(op: Function) -> list[str]:
+    arguments = ["self.raw()", *(argument(p) for p in op.arguments)]
+    head, joined = f"(self.table().{op.name})", ", ".join(arguments)
+    if len(joined) <= CALL_WIDTH:
+        block = f"unsafe {{ {head}({joined}) }};"
+        if len("        let status = ") + len(block) <= WIDTH:
+            return [f"        let status = {block}"]
+        if 12 + len(block) <= WIDTH:
+            return ["        let status =", f"            {block}"]
+        return ["        let status = unsafe {", f"            {head}({joined})", "        };"]
+    return [
+        "        let status = unsafe {",
+        f"            {head}(",
+        *(f"                {item}," for item in arguments),
+        "            )",
+        "        };",
+    ]
+
+
+def native(abi: Abi) -> str:
+    out = [
+        f"//! The operations of libcunn, {ORIGIN}.",
+        "//!",
+        "//! Every call is sound for any argument: the library looks handles up and checks sizes, so the only",
+        "//! condition of a call is a table that was loaded from a libcunn of this ABI.",
+        "",
+        "use nn_core::tensor::{Ops, TensorResult};",
+        "",
+        "use crate::{Buffer, Context};",
+        "",
+        "#[allow(clippy::too_many_arguments)]",
+        "impl Ops for Context {",
+        "    type Buffer = Buffer;",
+    ]
+    for title, _, ops in by_section(abi):
+        out += ["", f"    // ---------------- {title}"]
+        for op in ops:
+            out += ["", *signature(op, "Buffer", " {")]
+            out += ["        // SAFETY: the table is of this ABI; the library checks its arguments.", *call(op)]
+            out += ["        self.check(status)", "    }"]
+    return "\n".join(out) + "\n}\n"

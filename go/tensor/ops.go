@@ -1,0 +1,409 @@
+// Code generated from cuda/include/cunn.h by cuda/tools/bindings.py. DO NOT EDIT.
+
+package tensor
+
+// Ops are the operations that every backend has: outputs, inputs, dims, scalars. Equations, shapes and
+// dtypes are the header's; where it offers 0 for a buffer, nil is meant here.
+type Ops interface {
+	// ---------------- elementwise
+
+	// AddForward:
+	//
+	//	y[i] = a[i] + b[i]; y may alias a or b. f32.
+	AddForward(y, a, b Buffer, n int) error
+
+	// MulForward:
+	//
+	//	y[i] = a[i] b[i]; y may alias a or b. f32.
+	MulForward(y, a, b Buffer, n int) error
+
+	// MulBackward:
+	//
+	//	da[i] = dy[i] b[i], db[i] = dy[i] a[i].
+	MulBackward(da, db, dy, a, b Buffer, n int) error
+
+	// ScaleForward:
+	//
+	//	y[i] = alpha x[i]; y may alias x. The backward is the same op on dy.
+	ScaleForward(y, x Buffer, n int, alpha float64) error
+
+	// SiLUForward:
+	//
+	//	y[i] = x[i] / (1 + exp(-x[i])); y may alias x.
+	SiLUForward(y, x Buffer, n int) error
+
+	// SiLUBackward:
+	//
+	//	dx[i] = dy[i] s (1 + x[i] (1 - s)), s = 1 / (1 + exp(-x[i])); dx may alias dy.
+	SiLUBackward(dx, dy, x Buffer, n int) error
+
+	// SwiGLUForward:
+	//
+	//	y[i] = silu(gate[i]) up[i] (Shazeer 2020, GLU variants); y any float; y may alias gate or up of the same
+	//	dtype.
+	SwiGLUForward(y, gate, up Buffer, n int) error
+
+	// SwiGLUBackward:
+	//
+	//	dgate[i] = dy[i] up[i] silu'(gate[i]), dup[i] = dy[i] silu(gate[i]); dgate may alias gate, dup may alias up.
+	SwiGLUBackward(dgate, dup, dy, gate, up Buffer, n int) error
+
+	// Fill:
+	//
+	//	y[i] = value, any dtype but q8 and q4.
+	Fill(y Buffer, n int, value float64) error
+
+	// ---------------- softmax and top-k over the columns of a matrix
+
+	// SoftmaxForward:
+	//
+	//	y[r,c] = exp(x[r,c] - m_r) / sum_c exp(x[r,c] - m_r), m_r = max_c x[r,c]; y may alias x when ldy = ldx.
+	SoftmaxForward(y, x Buffer, rows, cols, ldy, ldx int) error
+
+	// SoftmaxBackward:
+	//
+	//	dx[r,c] = y[r,c] (dy[r,c] - sum_j dy[r,j] y[r,j]); dx may alias dy. One ld for all three.
+	SoftmaxBackward(dx, dy, y Buffer, rows, cols, ld int) error
+
+	// TopKForward:
+	//
+	//	values[r,j], indices[r,j], j < k: the k largest of row r in descending order, ties to the lower index.
+	//	values [rows,k] f32, indices [rows,k] i32, x [rows,cols]. NaN orders below every number. k <= cols, k <=
+	//	1024.
+	TopKForward(values, indices, x Buffer, rows, cols, ldx, k int) error
+
+	// TopKBackward:
+	//
+	//	dx[r,indices[r,j]] = dvalues[r,j], 0 elsewhere.
+	TopKBackward(dx, dvalues, indices Buffer, rows, cols, ldx, k int) error
+
+	// SoftmaxTopKForward:
+	//
+	//	probs = softmax(x) [rows,cols], then top-k of probs into values and indices, not renormalised.
+	SoftmaxTopKForward(probs, values, indices, x Buffer, rows, cols, ldx, k int) error
+
+	// SoftmaxTopKBackward:
+	//
+	//	dx = softmax backward of the gradient that is dvalues at indices and 0 elsewhere; dx has leading dimension
+	//	ldx.
+	SoftmaxTopKBackward(dx, dvalues, indices, probs Buffer, rows, cols, ldx, k int) error
+
+	// ---------------- rmsnorm (Zhang and Sennrich 2019)
+
+	// RMSNormForward:
+	//
+	//	rstd[r] = 1 / sqrt(mean_c x[r,c]^2 + eps), y[r,c] = x[r,c] rstd[r] w[c]. y and w any float; rstd [rows] f32.
+	RMSNormForward(y, rstd, x, w Buffer, rows, cols int, eps float64) error
+
+	// RMSNormBackward:
+	//
+	//	With g = dy w and xh = x rstd: dx[r,c] = rstd (g - xh mean_c(g xh)), dw[c] += sum_r dy[r,c] xh[r,c]. dx may
+	//	alias dy. dw f32.
+	RMSNormBackward(dx, dw, dy, x, w, rstd Buffer, rows, cols int) error
+
+	// RMSNormResidualForward:
+	//
+	//	h = x + residual, then y and rstd are the rmsnorm of h. h may alias x or residual.
+	RMSNormResidualForward(y, h, rstd, x, residual, w Buffer, rows, cols int, eps float64) error
+
+	// RMSNormResidualBackward:
+	//
+	//	dx = dh + (rmsnorm backward of dy at h): the gradient of both x and residual. dx may alias dh or dy.
+	RMSNormResidualBackward(dx, dw, dy, dh, h, w, rstd Buffer, rows, cols int) error
+
+	// ---------------- gemm
+
+	// GEMM:
+	//
+	//	C[m,n] = alpha op(A)[m,k] op(B)[k,n] + beta C. trans_a: A is stored [k,m]; trans_b: B is stored [n,k]. A, B,
+	//	C any float. Operands of different dtypes are both read as the narrower one. Each element has one f32
+	//	accumulator that starts from beta C (from 0 when beta is 0: C is not read) and takes k ascending, one fused
+	//	multiply-add a term; alpha multiplies A as it is read.
+	GEMM(c, a, b Buffer, transA, transB bool, m, n, k, ldc, lda, ldb int, alpha, beta float64) error
+
+	// GEMMBatched:
+	//
+	//	The same for batch problems whose matrices stand stride elements apart; stride_a or stride_b may be 0.
+	GEMMBatched(c, a, b Buffer, transA, transB bool, batch, m, n, k, ldc, lda, ldb, strideC, strideA, strideB int, alpha, beta float64) error
+
+	// GEMMGroupedRows:
+	//
+	//	Rows grouped: for g < groups and offsets[g] <= r < offsets[g+1]:
+	//	  C[r,:] = A[a_rows[r],:] op(B_g) + beta C[r,:],  B_g at b + g stride_b, [k,n] or, with trans_b, [n,k].
+	//	offsets [groups+1] i32 ascending from 0 to at most m; a_rows [m] i32 rows of A below a_row_count, or 0 for
+	//	a_rows[r] = r. Rows of C at and beyond offsets[groups] are untouched.
+	GEMMGroupedRows(c, a, b, offsets, aRows Buffer, transB bool, groups, m, n, k, aRowCount, ldc, lda, ldb, strideB int, beta float64) error
+
+	// GEMMGroupedInner:
+	//
+	//	Inner dimension grouped, the weight gradient of the op above: for g < groups
+	//	  C_g[m,n] = sum over offsets[g] <= r < offsets[g+1] of A[r,m] B[b_rows[r],n] + beta C_g,  C_g at c + g
+	//	  stride_c.
+	//	k is the row capacity of A; b_rows [k] i32 rows of B below b_row_count, or 0.
+	GEMMGroupedInner(c, a, b, offsets, bRows Buffer, groups, m, n, k, bRowCount, ldc, lda, ldb, strideC int, beta float64) error
+
+	// ---------------- rope (Su et al. 2021), half-split form
+
+	// RoPEFrequencies:
+	//
+	//	cos[p,i], sin[p,i], i < head_dim/2, of the angle p theta'^(-2i/head_dim), theta' = theta
+	//	ntk_alpha^(head_dim/(head_dim-2)). Angles in f64, tables [positions, head_dim/2] f32. head_dim even, above 2
+	//	unless ntk_alpha is 1.
+	RoPEFrequencies(cos, sin Buffer, positions, headDim int, theta, ntkAlpha float64) error
+
+	// RoPEForward:
+	//
+	//	For token t, each head of q and of k, i < head_dim/2, with (c, s) = tables at positions[t]:
+	//	  out[i] = x[i] c - x[i+head_dim/2] s,   out[i+head_dim/2] = x[i+head_dim/2] c + x[i] s.
+	//	q_out, k_out any float, q, k f32; q_out may alias q, k_out may alias k when the dtypes are equal. positions
+	//	[tokens] i32 below table_positions. Head h of token t starts at t token_stride + h head_stride, the same for
+	//	output and input.
+	RoPEForward(qOut, kOut, q, k, cos, sin, positions Buffer, tokens, nHeads, nKVHeads, headDim, tablePositions, qTokenStride, qHeadStride, kTokenStride, kHeadStride int) error
+
+	// RoPEBackward:
+	//
+	//	The rotation by the negative angle: dq from dq_out, dk from dk_out; each may alias. f32.
+	RoPEBackward(dq, dk, dqOut, dkOut, cos, sin, positions Buffer, tokens, nHeads, nKVHeads, headDim, tablePositions, qTokenStride, qHeadStride, kTokenStride, kHeadStride int) error
+
+	// ---------------- attention, causal, MQA and GQA
+	// Query head h reads key/value head h / (n_heads / n_kv_heads). Sequence b holds tokens b seq_len + t, of which
+	// the first lengths[b] exist (lengths [batch] i32, or 0 for all). Head h of token t of q starts at t
+	// q_token_stride + h q_head_stride; k and v share kv_token_stride and kv_head_stride. out and dout are [batch
+	// seq_len, n_heads head_dim]. Rows that do not exist are 0 in every output and are never read.
+
+	// AttentionScoresForward:
+	//
+	//	scores[b,h,i,j] = scale q_i . k_j for j <= i, -inf for j > i; [batch, n_heads, seq_len, seq_len]. The
+	//	readable path: scores, softmax, output; the T x T matrix is what cunn_attention_forward never stores.
+	AttentionScoresForward(scores, q, k Buffer, batch, seqLen, nHeads, nKVHeads, headDim, qTokenStride, qHeadStride, kvTokenStride, kvHeadStride int, scale float64) error
+
+	// AttentionScoresBackward:
+	//
+	//	dq_i = scale sum_j<=i dscores_ij k_j, dk_j = scale sum over heads of the group and i >= j of dscores_ij q_i.
+	AttentionScoresBackward(dq, dk, dscores, q, k Buffer, batch, seqLen, nHeads, nKVHeads, headDim, qTokenStride, qHeadStride, kvTokenStride, kvHeadStride int, scale float64) error
+
+	// AttentionOutputForward:
+	//
+	//	out_i = sum_j<=i probs_ij v_j.
+	AttentionOutputForward(out, probs, v Buffer, batch, seqLen, nHeads, nKVHeads, headDim, kvTokenStride, kvHeadStride int) error
+
+	// AttentionOutputBackward:
+	//
+	//	dprobs_ij = dout_i . v_j for j <= i, 0 above; dv_j = sum over heads of the group and i >= j of probs_ij
+	//	dout_i.
+	AttentionOutputBackward(dprobs, dv, dout, probs, v Buffer, batch, seqLen, nHeads, nKVHeads, headDim, kvTokenStride, kvHeadStride int) error
+
+	// AttentionForward:
+	//
+	//	out_i = sum_j<=i p_ij v_j, p_ij = exp(scale q_i . k_j - lse_i), lse_i = log sum_j<=i exp(scale q_i . k_j),
+	//	without the T x T matrix (Dao et al. 2022). Keys are taken in blocks of 64 from position 0, running maximum
+	//	and sum within spans of 512 keys, spans combined in order. q f32; k, v any one float; out any float; lse
+	//	[batch seq_len, n_heads]. With 16-bit k, v a device may round q and p to that dtype.
+	AttentionForward(out, lse, q, k, v, lengths Buffer, batch, seqLen, nHeads, nKVHeads, headDim, qTokenStride, qHeadStride, kvTokenStride, kvHeadStride int, scale float64) error
+
+	// AttentionBackward:
+	//
+	//	With D_i = dout_i . out_i and dS_ij = p_ij (dout_i . v_j - D_i):
+	//	  dq_i = scale sum_j dS_ij k_j, dk_j = scale sum_i dS_ij q_i, dv_j = sum_i p_ij dout_i, the last two also
+	//	  summed over
+	//	the heads of the group. p is recomputed from lse. dq, dk, dv f32 with the strides of q, k, v; out f32.
+	AttentionBackward(dq, dk, dv, dout, q, k, v, out, lse, lengths Buffer, batch, seqLen, nHeads, nKVHeads, headDim, qTokenStride, qHeadStride, kvTokenStride, kvHeadStride int, scale float64) error
+
+	// CacheAppend:
+	//
+	//	The paged KV cache: k_cache, v_cache [n_pages, page_size, n_kv_heads, head_dim], any one float, page_size a
+	//	multiple of 64. Page p of sequence b is block_table[b, p] ([batch, pages_per_sequence] i32, entries below
+	//	n_pages), or b pages_per_sequence + p when block_table is 0. Sequence b brings lengths[b] <= new_len new
+	//	tokens (0 for: new_len) which stand at positions[b], positions[b] + 1, ...; positions [batch] i32. Rounds k,
+	//	v (f32, [batch new_len] tokens) to the cache's dtype and stores them.
+	CacheAppend(kCache, vCache, k, v, blockTable, positions, lengths Buffer, batch, newLen, nKVHeads, headDim, pageSize, pagesPerSequence, nPages, kvTokenStride, kvHeadStride int) error
+
+	// AttentionCachedForward:
+	//
+	//	cunn_attention_forward for new tokens over the cache that already holds them: the query at position p reads
+	//	keys 0 .. p. Same blocks, spans and order, hence the same bits as the full forward.
+	AttentionCachedForward(out, q, kCache, vCache, blockTable, positions, lengths Buffer, batch, newLen, nHeads, nKVHeads, headDim, pageSize, pagesPerSequence, nPages, qTokenStride, qHeadStride int, scale float64) error
+
+	// ---------------- embedding
+
+	// EmbeddingForward:
+	//
+	//	y[t,:] = w[ids[t],:]; w any float [vocab, hidden], ids [tokens] i32 below vocab.
+	EmbeddingForward(y, ids, w Buffer, tokens, vocab, hidden int) error
+
+	// EmbeddingBackward:
+	//
+	//	dw[ids[t],:] += dy[t,:], tokens of one id in ascending order (a deterministic scatter-add).
+	EmbeddingBackward(dw, dy, ids Buffer, tokens, vocab, hidden int) error
+
+	// ---------------- mixture of experts
+	// tokens T, n_experts E, top_k K. A routed row is one (token, choice) pair; there are exactly T K, sorted by
+	// expert, then by token, then by choice; none is dropped.
+
+	// MoERouteForward:
+	//
+	//	probs = softmax(logits) [T,E]; experts [T,K] i32 the K largest in descending order, ties to the lower index;
+	//	weights[t,j] = probs[t,experts[t,j]] / sum_j probs[t,experts[t,j]]. K <= E.
+	MoERouteForward(probs, experts, weights, logits Buffer, tokens, nExperts, topK int) error
+
+	// MoERouteBackward:
+	//
+	//	With S_t = sum_j probs[t,experts[t,j]] and a_t = sum_j dweights[t,j] weights[t,j], the gradient of probs is
+	//	g[t,experts[t,j]] = (dweights[t,j] - a_t) / S_t plus dprobs[t,:] (or 0), and dlogits[t,i] = probs[t,i]
+	//	(g[t,i] - sum_e g[t,e] probs[t,e]) + dlogits_z[t,i] (or 0). dlogits may alias dlogits_z.
+	MoERouteBackward(dlogits, dweights, dprobs, dlogitsZ, probs, experts, weights Buffer, tokens, nExperts, topK int) error
+
+	// MoEDispatchForward:
+	//
+	//	offsets [E+1]: expert e owns routed rows offsets[e] .. offsets[e+1]-1; row_token [T K]: the token of each
+	//	row; token_row [T,K]: the row of each (token, choice).
+	MoEDispatchForward(offsets, rowToken, tokenRow, experts Buffer, tokens, nExperts, topK int) error
+
+	// MoEDispatchBackward:
+	//
+	//	dx[t,:] = sum_j drows[token_row[t,j],:], choices in order.
+	MoEDispatchBackward(dx, drows, tokenRow Buffer, tokens, topK, hidden int) error
+
+	// MoECombineForward:
+	//
+	//	y[t,:] = residual[t,:] (or 0) + sum_j weights[t,j] rows[token_row[t,j],:]: the sum over choices in order,
+	//	starting from 0, one fused multiply-add a term, then the residual. y may alias residual.
+	MoECombineForward(y, residual, rows, weights, tokenRow Buffer, tokens, topK, hidden int) error
+
+	// MoECombineBackward:
+	//
+	//	drows[token_row[t,j],:] = weights[t,j] dy[t,:], dweights[t,j] = dy[t,:] . rows[token_row[t,j],:]. drows may
+	//	alias rows. The residual's gradient is dy itself.
+	MoECombineBackward(drows, dweights, dy, rows, weights, tokenRow Buffer, tokens, topK, hidden int) error
+
+	// MoEBalanceLossForward:
+	//
+	//	fractions[i] = (1/T) #{(t,j): experts[t,j] = i}, P_i = mean_t probs[t,i], loss[0] += E/K sum_i fractions[i]
+	//	P_i (Shazeer et al. 2017, Fedus et al. 2021; 1 when the load is even).
+	MoEBalanceLossForward(loss, fractions, probs, experts Buffer, tokens, nExperts, topK int) error
+
+	// MoEBalanceLossBackward:
+	//
+	//	dprobs[t,i] = coef E fractions[i] / (K T). The fractions are counts and carry no gradient.
+	MoEBalanceLossBackward(dprobs, fractions Buffer, tokens, nExperts, topK int, coef float64) error
+
+	// MoEZLossForward:
+	//
+	//	loss[0] += mean_t lse_t^2, lse_t = logsumexp_i logits[t,i] (Zoph et al. 2022).
+	MoEZLossForward(loss, logits Buffer, tokens, nExperts int) error
+
+	// MoEZLossBackward:
+	//
+	//	dlogits[t,i] = coef 2 lse_t softmax(logits)[t,i] / T.
+	MoEZLossBackward(dlogits, logits Buffer, tokens, nExperts int, coef float64) error
+
+	// ---------------- cross entropy
+	// targets [rows] i32: below vocab, or -1 for a row that does not count.
+
+	// CrossEntropyCount:
+	//
+	//	count[0] += number of rows that count; count i64.
+	CrossEntropyCount(count, targets Buffer, rows, vocab int) error
+
+	// CrossEntropyForward:
+	//
+	//	lse[r] = logsumexp_c logits[r,c], losses[r] = lse[r] - logits[r,targets[r]] (0 where it does not count),
+	//	loss[0] += sum_r losses[r].
+	CrossEntropyForward(loss, losses, lse, logits, targets Buffer, rows, vocab, ld int) error
+
+	// CrossEntropyBackward:
+	//
+	//	dlogits[r,c] = (exp(logits[r,c] - lse[r]) - [c = targets[r]]) / count[0], 0 where the row does not count or
+	//	count is 0; count i64, of the whole accumulated step. dlogits may alias logits.
+	CrossEntropyBackward(dlogits, logits, lse, targets, count Buffer, rows, vocab, ld int) error
+
+	// ---------------- optimizer
+
+	// SumOfSquares:
+	//
+	//	sum[0] = sum_i x[i]^2; x any float, sum f32. Chunks of 4096 elements, combined in order in f64.
+	SumOfSquares(sum, x Buffer, n int) error
+
+	// ClipScale:
+	//
+	//	norm[0] = sqrt(sum[0]), scale[0] = min(1, max_norm / (norm + 1e-6)) (1 when max_norm is 0), nonfinite[0] = 1
+	//	when norm is not finite, else 0 and applied[0] += 1. nonfinite i32, applied i64: the number of applied
+	//	steps, this one included.
+	ClipScale(scale, norm, nonfinite, applied, sum Buffer, maxNorm float64) error
+
+	// AdamWStep:
+	//
+	//	AdamW (Loshchilov and Hutter 2019). With g = scale[0] grad, t = applied[0], bc = 1 - beta^t (f64, by binary
+	//	powering):
+	//	  m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2,
+	//	  p *= 1 - lr wd;  p -= (lr / bc1) m / (sqrt(v) / sqrt(bc2) + eps).
+	//	Nothing changes when nonfinite[0] is 1. param any float; master f32 (the value that is updated, param its
+	//	rounding) or 0; m, v f32, or bf16 for 8 bytes a parameter; grad f32 or bf16. Without a master a 16-bit
+	//	param, and 16-bit m and v always, are rounded stochastically by Philox(seed[0]; index start + i, rounding, 3
+	//	t + {0 param, 1 m, 2 v}). lr f32, seed i64, or 0 where nothing is rounded so.
+	AdamWStep(param, master, m, v, grad, lr, scale, nonfinite, applied, seed Buffer, n, start int, beta1, beta2, eps, weightDecay float64) error
+
+	// ---------------- decode
+
+	// Argmax:
+	//
+	//	ids[r] = the index of the largest of row r, ties to the lower index; NaN orders below every number. ids i32.
+	Argmax(ids, logits Buffer, rows, cols, ld int) error
+
+	// Sample:
+	//
+	//	ids[r] drawn from softmax(logits[r,:] / temperature[r]) restricted first to the top_k[r] largest (0: all),
+	//	then to the smallest leading set whose probability reaches top_p[r] (1: all), renormalised; the argmax when
+	//	temperature[r] is 0. Ties to the lower index. One draw Philox(seed[0]; index samples[r], sampling,
+	//	positions[r]), so a draw belongs to a sample and a position, never to a slot. temperature, top_p f32; top_k,
+	//	positions i32; samples, seed i64.
+	Sample(ids, logits, temperature, topK, topP, samples, positions, seed Buffer, rows, cols, ld int) error
+
+	// DecodeAdvance:
+	//
+	//	positions[b] += 1 unless finished[b]; finished[b] = 1 once ids[b] is eos_id (-1: never). All i32 [batch].
+	DecodeAdvance(positions, finished, ids Buffer, batch, eosID int) error
+
+	// ---------------- random: Philox4x32-10 (Salmon et al. 2011)
+	// Key: the 64-bit seed, low word first. Counter: (index low, index high, stream, sub).
+
+	// RandomInit:
+	//
+	//	y[i] = (sum of the eight 16-bit halves of the block (start + i, init, tensor) - 262140) 0.02/53509.92, in
+	//	f64, rounded once to f32, then to y's dtype: close to normal with deviation 0.02. y any float.
+	RandomInit(y Buffer, n, start int, seed int64, tensor int) error
+
+	// RandomUniform:
+	//
+	//	y[i] = word 0 of the block (start + i, stream, sub), its upper 24 bits times 2^-24: uniform in [0, 1). f32.
+	RandomUniform(y Buffer, n, start int, seed int64, stream int32, sub int) error
+
+	// ---------------- conversion and layout
+
+	// Copy:
+	//
+	//	y[i] = x[i], equal dtypes.
+	Copy(y, x Buffer, n int) error
+
+	// Cast:
+	//
+	//	y[i] = x[i] between f32, bf16 and f16, or between i32 and i64 (a value that does not fit is a device error).
+	Cast(y, x Buffer, n int) error
+
+	// Pack:
+	//
+	//	y[r,c] = x[r,c], or x[c,r] with transpose; y [rows, cols]; equal dtypes, not q8 or q4.
+	Pack(y, x Buffer, transpose bool, rows, cols, ldy, ldx int) error
+
+	// Quantize:
+	//
+	//	y q8 or q4 from x any float, n a multiple of 32. For each block, d = the f16 rounding of max|x| / 127 (q8),
+	//	or of the element of largest magnitude / -8 (q4); q = x / d rounded to nearest even and clamped to the
+	//	range.
+	Quantize(y, x Buffer, n int) error
+
+	// Dequantize:
+	//
+	//	y[i] = d q[i]; y any float, x q8 or q4.
+	Dequantize(y, x Buffer, n int) error
+}

@@ -1,0 +1,1042 @@
+//! The operations that every backend has,
+//! generated from cuda/include/cunn.h by cuda/tools/bindings.py.
+
+use crate::tensor::TensorResult;
+
+/// Operations on buffers: outputs, inputs, dims, scalars.
+///
+/// Equations, shapes and dtypes are the header's; where it offers 0 for a buffer, `None` is meant
+/// here.
+/// Buffers are shared references because an operation may write where it reads ("may alias").
+#[allow(clippy::too_many_arguments)]
+pub trait Ops {
+    /// What the operations read and write.
+    type Buffer;
+
+    // ---------------- elementwise
+
+    /// ```text
+    /// y[i] = a[i] + b[i]; y may alias a or b. f32.
+    /// ```
+    fn add_forward(
+        &self,
+        y: &Self::Buffer,
+        a: &Self::Buffer,
+        b: &Self::Buffer,
+        n: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// y[i] = a[i] b[i]; y may alias a or b. f32.
+    /// ```
+    fn mul_forward(
+        &self,
+        y: &Self::Buffer,
+        a: &Self::Buffer,
+        b: &Self::Buffer,
+        n: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// da[i] = dy[i] b[i], db[i] = dy[i] a[i].
+    /// ```
+    fn mul_backward(
+        &self,
+        da: &Self::Buffer,
+        db: &Self::Buffer,
+        dy: &Self::Buffer,
+        a: &Self::Buffer,
+        b: &Self::Buffer,
+        n: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// y[i] = alpha x[i]; y may alias x. The backward is the same op on dy.
+    /// ```
+    fn scale_forward(
+        &self,
+        y: &Self::Buffer,
+        x: &Self::Buffer,
+        n: usize,
+        alpha: f64,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// y[i] = x[i] / (1 + exp(-x[i])); y may alias x.
+    /// ```
+    fn silu_forward(&self, y: &Self::Buffer, x: &Self::Buffer, n: usize) -> TensorResult<()>;
+
+    /// ```text
+    /// dx[i] = dy[i] s (1 + x[i] (1 - s)), s = 1 / (1 + exp(-x[i])); dx may alias dy.
+    /// ```
+    fn silu_backward(
+        &self,
+        dx: &Self::Buffer,
+        dy: &Self::Buffer,
+        x: &Self::Buffer,
+        n: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// y[i] = silu(gate[i]) up[i] (Shazeer 2020, GLU variants); y any float; y may alias gate or
+    /// up of the same dtype.
+    /// ```
+    fn swiglu_forward(
+        &self,
+        y: &Self::Buffer,
+        gate: &Self::Buffer,
+        up: &Self::Buffer,
+        n: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// dgate[i] = dy[i] up[i] silu'(gate[i]), dup[i] = dy[i] silu(gate[i]); dgate may alias gate,
+    /// dup may alias up.
+    /// ```
+    fn swiglu_backward(
+        &self,
+        dgate: &Self::Buffer,
+        dup: &Self::Buffer,
+        dy: &Self::Buffer,
+        gate: &Self::Buffer,
+        up: &Self::Buffer,
+        n: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// y[i] = value, any dtype but q8 and q4.
+    /// ```
+    fn fill(&self, y: &Self::Buffer, n: usize, value: f64) -> TensorResult<()>;
+
+    // ---------------- softmax and top-k over the columns of a matrix
+
+    /// ```text
+    /// y[r,c] = exp(x[r,c] - m_r) / sum_c exp(x[r,c] - m_r), m_r = max_c x[r,c]; y may alias x
+    /// when ldy = ldx.
+    /// ```
+    fn softmax_forward(
+        &self,
+        y: &Self::Buffer,
+        x: &Self::Buffer,
+        rows: usize,
+        cols: usize,
+        ldy: usize,
+        ldx: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// dx[r,c] = y[r,c] (dy[r,c] - sum_j dy[r,j] y[r,j]); dx may alias dy. One ld for all three.
+    /// ```
+    fn softmax_backward(
+        &self,
+        dx: &Self::Buffer,
+        dy: &Self::Buffer,
+        y: &Self::Buffer,
+        rows: usize,
+        cols: usize,
+        ld: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// values[r,j], indices[r,j], j < k: the k largest of row r in descending order, ties to the
+    /// lower index. values [rows,k] f32, indices [rows,k] i32, x [rows,cols]. NaN orders below
+    /// every number. k <= cols, k <= 1024.
+    /// ```
+    fn top_k_forward(
+        &self,
+        values: &Self::Buffer,
+        indices: &Self::Buffer,
+        x: &Self::Buffer,
+        rows: usize,
+        cols: usize,
+        ldx: usize,
+        k: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// dx[r,indices[r,j]] = dvalues[r,j], 0 elsewhere.
+    /// ```
+    fn top_k_backward(
+        &self,
+        dx: &Self::Buffer,
+        dvalues: &Self::Buffer,
+        indices: &Self::Buffer,
+        rows: usize,
+        cols: usize,
+        ldx: usize,
+        k: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// probs = softmax(x) [rows,cols], then top-k of probs into values and indices, not
+    /// renormalised.
+    /// ```
+    fn softmax_top_k_forward(
+        &self,
+        probs: &Self::Buffer,
+        values: &Self::Buffer,
+        indices: &Self::Buffer,
+        x: &Self::Buffer,
+        rows: usize,
+        cols: usize,
+        ldx: usize,
+        k: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// dx = softmax backward of the gradient that is dvalues at indices and 0 elsewhere; dx has
+    /// leading dimension ldx.
+    /// ```
+    fn softmax_top_k_backward(
+        &self,
+        dx: &Self::Buffer,
+        dvalues: &Self::Buffer,
+        indices: &Self::Buffer,
+        probs: &Self::Buffer,
+        rows: usize,
+        cols: usize,
+        ldx: usize,
+        k: usize,
+    ) -> TensorResult<()>;
+
+    // ---------------- rmsnorm (Zhang and Sennrich 2019)
+
+    /// ```text
+    /// rstd[r] = 1 / sqrt(mean_c x[r,c]^2 + eps), y[r,c] = x[r,c] rstd[r] w[c]. y and w any float;
+    /// rstd [rows] f32.
+    /// ```
+    fn rmsnorm_forward(
+        &self,
+        y: &Self::Buffer,
+        rstd: &Self::Buffer,
+        x: &Self::Buffer,
+        w: &Self::Buffer,
+        rows: usize,
+        cols: usize,
+        eps: f64,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// With g = dy w and xh = x rstd: dx[r,c] = rstd (g - xh mean_c(g xh)), dw[c] += sum_r dy[r,c]
+    /// xh[r,c]. dx may alias dy. dw f32.
+    /// ```
+    fn rmsnorm_backward(
+        &self,
+        dx: &Self::Buffer,
+        dw: &Self::Buffer,
+        dy: &Self::Buffer,
+        x: &Self::Buffer,
+        w: &Self::Buffer,
+        rstd: &Self::Buffer,
+        rows: usize,
+        cols: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// h = x + residual, then y and rstd are the rmsnorm of h. h may alias x or residual.
+    /// ```
+    fn rmsnorm_residual_forward(
+        &self,
+        y: &Self::Buffer,
+        h: &Self::Buffer,
+        rstd: &Self::Buffer,
+        x: &Self::Buffer,
+        residual: &Self::Buffer,
+        w: &Self::Buffer,
+        rows: usize,
+        cols: usize,
+        eps: f64,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// dx = dh + (rmsnorm backward of dy at h): the gradient of both x and residual. dx may alias
+    /// dh or dy.
+    /// ```
+    fn rmsnorm_residual_backward(
+        &self,
+        dx: &Self::Buffer,
+        dw: &Self::Buffer,
+        dy: &Self::Buffer,
+        dh: &Self::Buffer,
+        h: &Self::Buffer,
+        w: &Self::Buffer,
+        rstd: &Self::Buffer,
+        rows: usize,
+        cols: usize,
+    ) -> TensorResult<()>;
+
+    // ---------------- gemm
+
+    /// ```text
+    /// C[m,n] = alpha op(A)[m,k] op(B)[k,n] + beta C. trans_a: A is stored [k,m]; trans_b: B is
+    /// stored [n,k]. A, B, C any float. Operands of different dtypes are both read as the narrower
+    /// one. Each element has one f32 accumulator that starts from beta C (from 0 when beta is 0: C
+    /// is not read) and takes k ascending, one fused multiply-add a term; alpha multiplies A as it
+    /// is read.
+    /// ```
+    fn gemm(
+        &self,
+        c: &Self::Buffer,
+        a: &Self::Buffer,
+        b: &Self::Buffer,
+        trans_a: bool,
+        trans_b: bool,
+        m: usize,
+        n: usize,
+        k: usize,
+        ldc: usize,
+        lda: usize,
+        ldb: usize,
+        alpha: f64,
+        beta: f64,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// The same for batch problems whose matrices stand stride elements apart; stride_a or
+    /// stride_b may be 0.
+    /// ```
+    fn gemm_batched(
+        &self,
+        c: &Self::Buffer,
+        a: &Self::Buffer,
+        b: &Self::Buffer,
+        trans_a: bool,
+        trans_b: bool,
+        batch: usize,
+        m: usize,
+        n: usize,
+        k: usize,
+        ldc: usize,
+        lda: usize,
+        ldb: usize,
+        stride_c: usize,
+        stride_a: usize,
+        stride_b: usize,
+        alpha: f64,
+        beta: f64,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// Rows grouped: for g < groups and offsets[g] <= r < offsets[g+1]:
+    ///   C[r,:] = A[a_rows[r],:] op(B_g) + beta C[r,:],  B_g at b + g stride_b, [k,n] or, with
+    ///   trans_b, [n,k].
+    /// offsets [groups+1] i32 ascending from 0 to at most m; a_rows [m] i32 rows of A below
+    /// a_row_count, or 0 for a_rows[r] = r. Rows of C at and beyond offsets[groups] are untouched.
+    /// ```
+    fn gemm_grouped_rows(
+        &self,
+        c: &Self::Buffer,
+        a: &Self::Buffer,
+        b: &Self::Buffer,
+        offsets: &Self::Buffer,
+        a_rows: Option<&Self::Buffer>,
+        trans_b: bool,
+        groups: usize,
+        m: usize,
+        n: usize,
+        k: usize,
+        a_row_count: usize,
+        ldc: usize,
+        lda: usize,
+        ldb: usize,
+        stride_b: usize,
+        beta: f64,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// Inner dimension grouped, the weight gradient of the op above: for g < groups
+    ///   C_g[m,n] = sum over offsets[g] <= r < offsets[g+1] of A[r,m] B[b_rows[r],n] + beta C_g,
+    ///   C_g at c + g stride_c.
+    /// k is the row capacity of A; b_rows [k] i32 rows of B below b_row_count, or 0.
+    /// ```
+    fn gemm_grouped_inner(
+        &self,
+        c: &Self::Buffer,
+        a: &Self::Buffer,
+        b: &Self::Buffer,
+        offsets: &Self::Buffer,
+        b_rows: Option<&Self::Buffer>,
+        groups: usize,
+        m: usize,
+        n: usize,
+        k: usize,
+        b_row_count: usize,
+        ldc: usize,
+        lda: usize,
+        ldb: usize,
+        stride_c: usize,
+        beta: f64,
+    ) -> TensorResult<()>;
+
+    // ---------------- rope (Su et al. 2021), half-split form
+
+    /// ```text
+    /// cos[p,i], sin[p,i], i < head_dim/2, of the angle p theta'^(-2i/head_dim), theta' = theta
+    /// ntk_alpha^(head_dim/(head_dim-2)). Angles in f64, tables [positions, head_dim/2] f32.
+    /// head_dim even, above 2 unless ntk_alpha is 1.
+    /// ```
+    fn rope_frequencies(
+        &self,
+        cos: &Self::Buffer,
+        sin: &Self::Buffer,
+        positions: usize,
+        head_dim: usize,
+        theta: f64,
+        ntk_alpha: f64,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// For token t, each head of q and of k, i < head_dim/2, with (c, s) = tables at positions[t]:
+    ///   out[i] = x[i] c - x[i+head_dim/2] s,   out[i+head_dim/2] = x[i+head_dim/2] c + x[i] s.
+    /// q_out, k_out any float, q, k f32; q_out may alias q, k_out may alias k when the dtypes are
+    /// equal. positions [tokens] i32 below table_positions. Head h of token t starts at t
+    /// token_stride + h head_stride, the same for output and input.
+    /// ```
+    fn rope_forward(
+        &self,
+        q_out: &Self::Buffer,
+        k_out: &Self::Buffer,
+        q: &Self::Buffer,
+        k: &Self::Buffer,
+        cos: &Self::Buffer,
+        sin: &Self::Buffer,
+        positions: &Self::Buffer,
+        tokens: usize,
+        n_heads: usize,
+        n_kv_heads: usize,
+        head_dim: usize,
+        table_positions: usize,
+        q_token_stride: usize,
+        q_head_stride: usize,
+        k_token_stride: usize,
+        k_head_stride: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// The rotation by the negative angle: dq from dq_out, dk from dk_out; each may alias. f32.
+    /// ```
+    fn rope_backward(
+        &self,
+        dq: &Self::Buffer,
+        dk: &Self::Buffer,
+        dq_out: &Self::Buffer,
+        dk_out: &Self::Buffer,
+        cos: &Self::Buffer,
+        sin: &Self::Buffer,
+        positions: &Self::Buffer,
+        tokens: usize,
+        n_heads: usize,
+        n_kv_heads: usize,
+        head_dim: usize,
+        table_positions: usize,
+        q_token_stride: usize,
+        q_head_stride: usize,
+        k_token_stride: usize,
+        k_head_stride: usize,
+    ) -> TensorResult<()>;
+
+    // ---------------- attention, causal, MQA and GQA
+    // Query head h reads key/value head h / (n_heads / n_kv_heads). Sequence b holds tokens b
+    // seq_len + t, of which the first lengths[b] exist (lengths [batch] i32, or 0 for all). Head h
+    // of token t of q starts at t q_token_stride + h q_head_stride; k and v share kv_token_stride
+    // and kv_head_stride. out and dout are [batch seq_len, n_heads head_dim]. Rows that do not
+    // exist are 0 in every output and are never read.
+
+    /// ```text
+    /// scores[b,h,i,j] = scale q_i . k_j for j <= i, -inf for j > i; [batch, n_heads, seq_len,
+    /// seq_len]. The readable path: scores, softmax, output; the T x T matrix is what
+    /// cunn_attention_forward never stores.
+    /// ```
+    fn attention_scores_forward(
+        &self,
+        scores: &Self::Buffer,
+        q: &Self::Buffer,
+        k: &Self::Buffer,
+        batch: usize,
+        seq_len: usize,
+        n_heads: usize,
+        n_kv_heads: usize,
+        head_dim: usize,
+        q_token_stride: usize,
+        q_head_stride: usize,
+        kv_token_stride: usize,
+        kv_head_stride: usize,
+        scale: f64,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// dq_i = scale sum_j<=i dscores_ij k_j, dk_j = scale sum over heads of the group and i >= j
+    /// of dscores_ij q_i.
+    /// ```
+    fn attention_scores_backward(
+        &self,
+        dq: &Self::Buffer,
+        dk: &Self::Buffer,
+        dscores: &Self::Buffer,
+        q: &Self::Buffer,
+        k: &Self::Buffer,
+        batch: usize,
+        seq_len: usize,
+        n_heads: usize,
+        n_kv_heads: usize,
+        head_dim: usize,
+        q_token_stride: usize,
+        q_head_stride: usize,
+        kv_token_stride: usize,
+        kv_head_stride: usize,
+        scale: f64,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// out_i = sum_j<=i probs_ij v_j.
+    /// ```
+    fn attention_output_forward(
+        &self,
+        out: &Self::Buffer,
+        probs: &Self::Buffer,
+        v: &Self::Buffer,
+        batch: usize,
+        seq_len: usize,
+        n_heads: usize,
+        n_kv_heads: usize,
+        head_dim: usize,
+        kv_token_stride: usize,
+        kv_head_stride: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// dprobs_ij = dout_i . v_j for j <= i, 0 above; dv_j = sum over heads of the group and i >= j
+    /// of probs_ij dout_i.
+    /// ```
+    fn attention_output_backward(
+        &self,
+        dprobs: &Self::Buffer,
+        dv: &Self::Buffer,
+        dout: &Self::Buffer,
+        probs: &Self::Buffer,
+        v: &Self::Buffer,
+        batch: usize,
+        seq_len: usize,
+        n_heads: usize,
+        n_kv_heads: usize,
+        head_dim: usize,
+        kv_token_stride: usize,
+        kv_head_stride: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// out_i = sum_j<=i p_ij v_j, p_ij = exp(scale q_i . k_j - lse_i), lse_i = log sum_j<=i
+    /// exp(scale q_i . k_j), without the T x T matrix (Dao et al. 2022). Keys are taken in blocks
+    /// of 64 from position 0, running maximum and sum within spans of 512 keys, spans combined in
+    /// order. q f32; k, v any one float; out any float; lse [batch seq_len, n_heads]. With 16-bit
+    /// k, v a device may round q and p to that dtype.
+    /// ```
+    fn attention_forward(
+        &self,
+        out: &Self::Buffer,
+        lse: &Self::Buffer,
+        q: &Self::Buffer,
+        k: &Self::Buffer,
+        v: &Self::Buffer,
+        lengths: Option<&Self::Buffer>,
+        batch: usize,
+        seq_len: usize,
+        n_heads: usize,
+        n_kv_heads: usize,
+        head_dim: usize,
+        q_token_stride: usize,
+        q_head_stride: usize,
+        kv_token_stride: usize,
+        kv_head_stride: usize,
+        scale: f64,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// With D_i = dout_i . out_i and dS_ij = p_ij (dout_i . v_j - D_i):
+    ///   dq_i = scale sum_j dS_ij k_j, dk_j = scale sum_i dS_ij q_i, dv_j = sum_i p_ij dout_i, the
+    ///   last two also summed over
+    /// the heads of the group. p is recomputed from lse. dq, dk, dv f32 with the strides of q, k,
+    /// v; out f32.
+    /// ```
+    fn attention_backward(
+        &self,
+        dq: &Self::Buffer,
+        dk: &Self::Buffer,
+        dv: &Self::Buffer,
+        dout: &Self::Buffer,
+        q: &Self::Buffer,
+        k: &Self::Buffer,
+        v: &Self::Buffer,
+        out: &Self::Buffer,
+        lse: &Self::Buffer,
+        lengths: Option<&Self::Buffer>,
+        batch: usize,
+        seq_len: usize,
+        n_heads: usize,
+        n_kv_heads: usize,
+        head_dim: usize,
+        q_token_stride: usize,
+        q_head_stride: usize,
+        kv_token_stride: usize,
+        kv_head_stride: usize,
+        scale: f64,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// The paged KV cache: k_cache, v_cache [n_pages, page_size, n_kv_heads, head_dim], any one
+    /// float, page_size a multiple of 64. Page p of sequence b is block_table[b, p] ([batch,
+    /// pages_per_sequence] i32, entries below n_pages), or b pages_per_sequence + p when
+    /// block_table is 0. Sequence b brings lengths[b] <= new_len new tokens (0 for: new_len) which
+    /// stand at positions[b], positions[b] + 1, ...; positions [batch] i32. Rounds k, v (f32,
+    /// [batch new_len] tokens) to the cache's dtype and stores them.
+    /// ```
+    fn cache_append(
+        &self,
+        k_cache: &Self::Buffer,
+        v_cache: &Self::Buffer,
+        k: &Self::Buffer,
+        v: &Self::Buffer,
+        block_table: Option<&Self::Buffer>,
+        positions: &Self::Buffer,
+        lengths: Option<&Self::Buffer>,
+        batch: usize,
+        new_len: usize,
+        n_kv_heads: usize,
+        head_dim: usize,
+        page_size: usize,
+        pages_per_sequence: usize,
+        n_pages: usize,
+        kv_token_stride: usize,
+        kv_head_stride: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// cunn_attention_forward for new tokens over the cache that already holds them: the query at
+    /// position p reads keys 0 .. p. Same blocks, spans and order, hence the same bits as the full
+    /// forward.
+    /// ```
+    fn attention_cached_forward(
+        &self,
+        out: &Self::Buffer,
+        q: &Self::Buffer,
+        k_cache: &Self::Buffer,
+        v_cache: &Self::Buffer,
+        block_table: Option<&Self::Buffer>,
+        positions: &Self::Buffer,
+        lengths: Option<&Self::Buffer>,
+        batch: usize,
+        new_len: usize,
+        n_heads: usize,
+        n_kv_heads: usize,
+        head_dim: usize,
+        page_size: usize,
+        pages_per_sequence: usize,
+        n_pages: usize,
+        q_token_stride: usize,
+        q_head_stride: usize,
+        scale: f64,
+    ) -> TensorResult<()>;
+
+    // ---------------- embedding
+
+    /// ```text
+    /// y[t,:] = w[ids[t],:]; w any float [vocab, hidden], ids [tokens] i32 below vocab.
+    /// ```
+    fn embedding_forward(
+        &self,
+        y: &Self::Buffer,
+        ids: &Self::Buffer,
+        w: &Self::Buffer,
+        tokens: usize,
+        vocab: usize,
+        hidden: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// dw[ids[t],:] += dy[t,:], tokens of one id in ascending order (a deterministic scatter-add).
+    /// ```
+    fn embedding_backward(
+        &self,
+        dw: &Self::Buffer,
+        dy: &Self::Buffer,
+        ids: &Self::Buffer,
+        tokens: usize,
+        vocab: usize,
+        hidden: usize,
+    ) -> TensorResult<()>;
+
+    // ---------------- mixture of experts
+    // tokens T, n_experts E, top_k K. A routed row is one (token, choice) pair; there are exactly T
+    // K, sorted by expert, then by token, then by choice; none is dropped.
+
+    /// ```text
+    /// probs = softmax(logits) [T,E]; experts [T,K] i32 the K largest in descending order, ties to
+    /// the lower index; weights[t,j] = probs[t,experts[t,j]] / sum_j probs[t,experts[t,j]]. K <=
+    /// E.
+    /// ```
+    fn moe_route_forward(
+        &self,
+        probs: &Self::Buffer,
+        experts: &Self::Buffer,
+        weights: &Self::Buffer,
+        logits: &Self::Buffer,
+        tokens: usize,
+        n_experts: usize,
+        top_k: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// With S_t = sum_j probs[t,experts[t,j]] and a_t = sum_j dweights[t,j] weights[t,j], the
+    /// gradient of probs is g[t,experts[t,j]] = (dweights[t,j] - a_t) / S_t plus dprobs[t,:] (or
+    /// 0), and dlogits[t,i] = probs[t,i] (g[t,i] - sum_e g[t,e] probs[t,e]) + dlogits_z[t,i] (or
+    /// 0). dlogits may alias dlogits_z.
+    /// ```
+    fn moe_route_backward(
+        &self,
+        dlogits: &Self::Buffer,
+        dweights: &Self::Buffer,
+        dprobs: Option<&Self::Buffer>,
+        dlogits_z: Option<&Self::Buffer>,
+        probs: &Self::Buffer,
+        experts: &Self::Buffer,
+        weights: &Self::Buffer,
+        tokens: usize,
+        n_experts: usize,
+        top_k: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// offsets [E+1]: expert e owns routed rows offsets[e] .. offsets[e+1]-1; row_token [T K]: the
+    /// token of each row; token_row [T,K]: the row of each (token, choice).
+    /// ```
+    fn moe_dispatch_forward(
+        &self,
+        offsets: &Self::Buffer,
+        row_token: &Self::Buffer,
+        token_row: &Self::Buffer,
+        experts: &Self::Buffer,
+        tokens: usize,
+        n_experts: usize,
+        top_k: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// dx[t,:] = sum_j drows[token_row[t,j],:], choices in order.
+    /// ```
+    fn moe_dispatch_backward(
+        &self,
+        dx: &Self::Buffer,
+        drows: &Self::Buffer,
+        token_row: &Self::Buffer,
+        tokens: usize,
+        top_k: usize,
+        hidden: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// y[t,:] = residual[t,:] (or 0) + sum_j weights[t,j] rows[token_row[t,j],:]: the sum over
+    /// choices in order, starting from 0, one fused multiply-add a term, then the residual. y may
+    /// alias residual.
+    /// ```
+    fn moe_combine_forward(
+        &self,
+        y: &Self::Buffer,
+        residual: Option<&Self::Buffer>,
+        rows: &Self::Buffer,
+        weights: &Self::Buffer,
+        token_row: &Self::Buffer,
+        tokens: usize,
+        top_k: usize,
+        hidden: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// drows[token_row[t,j],:] = weights[t,j] dy[t,:], dweights[t,j] = dy[t,:] .
+    /// rows[token_row[t,j],:]. drows may alias rows. The residual's gradient is dy itself.
+    /// ```
+    fn moe_combine_backward(
+        &self,
+        drows: &Self::Buffer,
+        dweights: &Self::Buffer,
+        dy: &Self::Buffer,
+        rows: &Self::Buffer,
+        weights: &Self::Buffer,
+        token_row: &Self::Buffer,
+        tokens: usize,
+        top_k: usize,
+        hidden: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// fractions[i] = (1/T) #{(t,j): experts[t,j] = i}, P_i = mean_t probs[t,i], loss[0] += E/K
+    /// sum_i fractions[i] P_i (Shazeer et al. 2017, Fedus et al. 2021; 1 when the load is even).
+    /// ```
+    fn moe_balance_loss_forward(
+        &self,
+        loss: &Self::Buffer,
+        fractions: &Self::Buffer,
+        probs: &Self::Buffer,
+        experts: &Self::Buffer,
+        tokens: usize,
+        n_experts: usize,
+        top_k: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// dprobs[t,i] = coef E fractions[i] / (K T). The fractions are counts and carry no gradient.
+    /// ```
+    fn moe_balance_loss_backward(
+        &self,
+        dprobs: &Self::Buffer,
+        fractions: &Self::Buffer,
+        tokens: usize,
+        n_experts: usize,
+        top_k: usize,
+        coef: f64,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// loss[0] += mean_t lse_t^2, lse_t = logsumexp_i logits[t,i] (Zoph et al. 2022).
+    /// ```
+    fn moe_z_loss_forward(
+        &self,
+        loss: &Self::Buffer,
+        logits: &Self::Buffer,
+        tokens: usize,
+        n_experts: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// dlogits[t,i] = coef 2 lse_t softmax(logits)[t,i] / T.
+    /// ```
+    fn moe_z_loss_backward(
+        &self,
+        dlogits: &Self::Buffer,
+        logits: &Self::Buffer,
+        tokens: usize,
+        n_experts: usize,
+        coef: f64,
+    ) -> TensorResult<()>;
+
+    // ---------------- cross entropy
+    // targets [rows] i32: below vocab, or -1 for a row that does not count.
+
+    /// ```text
+    /// count[0] += number of rows that count; count i64.
+    /// ```
+    fn cross_entropy_count(
+        &self,
+        count: &Self::Buffer,
+        targets: &Self::Buffer,
+        rows: usize,
+        vocab: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// lse[r] = logsumexp_c logits[r,c], losses[r] = lse[r] - logits[r,targets[r]] (0 where it
+    /// does not count), loss[0] += sum_r losses[r].
+    /// ```
+    fn cross_entropy_forward(
+        &self,
+        loss: &Self::Buffer,
+        losses: &Self::Buffer,
+        lse: &Self::Buffer,
+        logits: &Self::Buffer,
+        targets: &Self::Buffer,
+        rows: usize,
+        vocab: usize,
+        ld: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// dlogits[r,c] = (exp(logits[r,c] - lse[r]) - [c = targets[r]]) / count[0], 0 where the row
+    /// does not count or count is 0; count i64, of the whole accumulated step. dlogits may alias
+    /// logits.
+    /// ```
+    fn cross_entropy_backward(
+        &self,
+        dlogits: &Self::Buffer,
+        logits: &Self::Buffer,
+        lse: &Self::Buffer,
+        targets: &Self::Buffer,
+        count: &Self::Buffer,
+        rows: usize,
+        vocab: usize,
+        ld: usize,
+    ) -> TensorResult<()>;
+
+    // ---------------- optimizer
+
+    /// ```text
+    /// sum[0] = sum_i x[i]^2; x any float, sum f32. Chunks of 4096 elements, combined in order in
+    /// f64.
+    /// ```
+    fn sum_of_squares(&self, sum: &Self::Buffer, x: &Self::Buffer, n: usize) -> TensorResult<()>;
+
+    /// ```text
+    /// norm[0] = sqrt(sum[0]), scale[0] = min(1, max_norm / (norm + 1e-6)) (1 when max_norm is 0),
+    /// nonfinite[0] = 1 when norm is not finite, else 0 and applied[0] += 1. nonfinite i32,
+    /// applied i64: the number of applied steps, this one included.
+    /// ```
+    fn clip_scale(
+        &self,
+        scale: &Self::Buffer,
+        norm: &Self::Buffer,
+        nonfinite: &Self::Buffer,
+        applied: &Self::Buffer,
+        sum: &Self::Buffer,
+        max_norm: f64,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// AdamW (Loshchilov and Hutter 2019). With g = scale[0] grad, t = applied[0], bc = 1 - beta^t
+    /// (f64, by binary powering):
+    ///   m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2,
+    ///   p *= 1 - lr wd;  p -= (lr / bc1) m / (sqrt(v) / sqrt(bc2) + eps).
+    /// Nothing changes when nonfinite[0] is 1. param any float; master f32 (the value that is
+    /// updated, param its rounding) or 0; m, v f32, or bf16 for 8 bytes a parameter; grad f32 or
+    /// bf16. Without a master a 16-bit param, and 16-bit m and v always, are rounded
+    /// stochastically by Philox(seed[0]; index start + i, rounding, 3 t + {0 param, 1 m, 2 v}). lr
+    /// f32, seed i64, or 0 where nothing is rounded so.
+    /// ```
+    fn adamw_step(
+        &self,
+        param: &Self::Buffer,
+        master: Option<&Self::Buffer>,
+        m: &Self::Buffer,
+        v: &Self::Buffer,
+        grad: &Self::Buffer,
+        lr: &Self::Buffer,
+        scale: &Self::Buffer,
+        nonfinite: &Self::Buffer,
+        applied: &Self::Buffer,
+        seed: Option<&Self::Buffer>,
+        n: usize,
+        start: usize,
+        beta1: f64,
+        beta2: f64,
+        eps: f64,
+        weight_decay: f64,
+    ) -> TensorResult<()>;
+
+    // ---------------- decode
+
+    /// ```text
+    /// ids[r] = the index of the largest of row r, ties to the lower index; NaN orders below every
+    /// number. ids i32.
+    /// ```
+    fn argmax(
+        &self,
+        ids: &Self::Buffer,
+        logits: &Self::Buffer,
+        rows: usize,
+        cols: usize,
+        ld: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// ids[r] drawn from softmax(logits[r,:] / temperature[r]) restricted first to the top_k[r]
+    /// largest (0: all), then to the smallest leading set whose probability reaches top_p[r] (1:
+    /// all), renormalised; the argmax when temperature[r] is 0. Ties to the lower index. One draw
+    /// Philox(seed[0]; index samples[r], sampling, positions[r]), so a draw belongs to a sample
+    /// and a position, never to a slot. temperature, top_p f32; top_k, positions i32; samples,
+    /// seed i64.
+    /// ```
+    fn sample(
+        &self,
+        ids: &Self::Buffer,
+        logits: &Self::Buffer,
+        temperature: &Self::Buffer,
+        top_k: &Self::Buffer,
+        top_p: &Self::Buffer,
+        samples: &Self::Buffer,
+        positions: &Self::Buffer,
+        seed: &Self::Buffer,
+        rows: usize,
+        cols: usize,
+        ld: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// positions[b] += 1 unless finished[b]; finished[b] = 1 once ids[b] is eos_id (-1: never).
+    /// All i32 [batch].
+    /// ```
+    fn decode_advance(
+        &self,
+        positions: &Self::Buffer,
+        finished: &Self::Buffer,
+        ids: &Self::Buffer,
+        batch: usize,
+        eos_id: i64,
+    ) -> TensorResult<()>;
+
+    // ---------------- random: Philox4x32-10 (Salmon et al. 2011)
+    // Key: the 64-bit seed, low word first. Counter: (index low, index high, stream, sub).
+
+    /// ```text
+    /// y[i] = (sum of the eight 16-bit halves of the block (start + i, init, tensor) - 262140)
+    /// 0.02/53509.92, in f64, rounded once to f32, then to y's dtype: close to normal with
+    /// deviation 0.02. y any float.
+    /// ```
+    fn random_init(
+        &self,
+        y: &Self::Buffer,
+        n: usize,
+        start: usize,
+        seed: i64,
+        tensor: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// y[i] = word 0 of the block (start + i, stream, sub), its upper 24 bits times 2^-24: uniform
+    /// in [0, 1). f32.
+    /// ```
+    fn random_uniform(
+        &self,
+        y: &Self::Buffer,
+        n: usize,
+        start: usize,
+        seed: i64,
+        stream: i32,
+        sub: usize,
+    ) -> TensorResult<()>;
+
+    // ---------------- conversion and layout
+
+    /// ```text
+    /// y[i] = x[i], equal dtypes.
+    /// ```
+    fn copy(&self, y: &Self::Buffer, x: &Self::Buffer, n: usize) -> TensorResult<()>;
+
+    /// ```text
+    /// y[i] = x[i] between f32, bf16 and f16, or between i32 and i64 (a value that does not fit is
+    /// a device error).
+    /// ```
+    fn cast(&self, y: &Self::Buffer, x: &Self::Buffer, n: usize) -> TensorResult<()>;
+
+    /// ```text
+    /// y[r,c] = x[r,c], or x[c,r] with transpose; y [rows, cols]; equal dtypes, not q8 or q4.
+    /// ```
+    fn pack(
+        &self,
+        y: &Self::Buffer,
+        x: &Self::Buffer,
+        transpose: bool,
+        rows: usize,
+        cols: usize,
+        ldy: usize,
+        ldx: usize,
+    ) -> TensorResult<()>;
+
+    /// ```text
+    /// y q8 or q4 from x any float, n a multiple of 32. For each block, d = the f16 rounding of
+    /// max|x| / 127 (q8), or of the element of largest magnitude / -8 (q4); q = x / d rounded to
+    /// nearest even and clamped to the range.
+    /// ```
+    fn quantize(&self, y: &Self::Buffer, x: &Self::Buffer, n: usize) -> TensorResult<()>;
+
+    /// ```text
+    /// y[i] = d q[i]; y any float, x q8 or q4.
+    /// ```
+    fn dequantize(&self, y: &Self::Buffer, x: &Self::Buffer, n: usize) -> TensorResult<()>;
+}
