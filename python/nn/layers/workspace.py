@@ -16,6 +16,8 @@ class Workspace:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self._buffers: dict[str, Buffer] = {}
+        self.version = 0
+        """Grows when a buffer is made or replaced: a graph recorded before then holds buffers that are gone."""
 
     def get(self, name: str, count: int, dtype: DType = DType.F32) -> Buffer:
         """The buffer called `name` with at least `count` elements; its contents are what was last written there."""
@@ -25,6 +27,7 @@ class Workspace:
                 buffer.close()
             buffer = self.backend.buffer(dtype, max(count, 1))
             self._buffers[name] = buffer
+            self.version += 1
         return buffer
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from nn.layers.swiglu import SwiGLU
 from nn.layers.workspace import Workspace
 from nn.model.attention import MQAttention
 from nn.model.block import TransformerBlock
+from nn.model.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from nn.model.config import MoEConfig, preset
 from nn.model.kv_cache import KVCache
 from nn.model.moe import MoELayer
@@ -80,6 +82,29 @@ class MoETransformer:
         """The preset `small`, for inference."""
         return MoETransformer(preset("small"), backend, seed=seed)
 
+    @staticmethod
+    def load(
+        path: str | Path,
+        backend: Backend | None = None,
+        dtype: DType | None = None,
+        training: bool = False,
+        recompute: bool = False,
+        ntk_alpha: float | None = None,
+    ) -> MoETransformer:
+        """The model of a Mixtral folder, in the dtype it is stored in or in `dtype`. Errors: those of load_checkpoint."""
+        checkpoint = load_checkpoint(path)
+        config = checkpoint.config if ntk_alpha is None else checkpoint.config.with_ntk_alpha(ntk_alpha)
+        if dtype is None:
+            dtype = DType[config.dtype.upper()]
+        model = MoETransformer(config, backend, dtype, training, recompute, seed=None)
+        model.weights.load(checkpoint)
+        return model
+
+    def save(self, path: str | Path, tokenizer: bytes | None = None, training: TrainingState | None = None) -> None:
+        """Writes a Mixtral folder, whole or not at all. Errors: disk_full, cannot_write."""
+        config = self.config.with_dtype(self.dtype.label)
+        save_checkpoint(path, config, self.weights.fetch, tokenizer=tokenizer, training=training)
+
     def forward_ids(self, ids: Sequence[int], batch: int, seq_len: int) -> NDArray[np.float32]:
         """Logits [batch, seq_len, vocab_size] on the host for batch sequences of seq_len ids.
 
@@ -118,22 +143,21 @@ class MoETransformer:
                 block.moe.router.losses(self.balance_loss, self.z_loss, tokens)
         return self._logits(self._hidden(len(self.blocks), tokens), tokens)
 
-    def forward_cached(self, ids: Buffer, positions: Buffer, cache: KVCache, new_len: int, last: Buffer | None) -> Buffer:
-        """Logits for `new_len` new tokens of each sequence of the cache: of all [batch new_len, vocab_size], or with
-        `last` [batch] i32, rows among batch new_len, of those alone [batch, vocab_size]. positions [batch new_len] i32
-        are the tokens' own; cache.positions are where each sequence's new tokens begin."""
+    def extend(self, ids: Buffer, positions: Buffer, cache: KVCache, new_len: int) -> Buffer:
+        """Runs `new_len` new tokens of each sequence of the cache, which keeps their keys and values, and returns their
+        last hidden states [batch new_len, hidden_size]. ids, positions [batch new_len] i32: positions are the tokens'
+        own, cache.positions where each sequence's new tokens begin, cache.lengths how many of them exist."""
         tokens = cache.batch * new_len
         self.embedding.forward(self._hidden(0, tokens), ids, tokens)
         for layer, block in enumerate(self.blocks):
             block.forward_cached(
                 self._hidden(layer + 1, tokens), self._hidden(layer, tokens), positions, cache, layer, new_len
             )
-        x = self._hidden(len(self.blocks), tokens)
-        if last is None:
-            return self._logits(x, tokens)
-        chosen = self.scratch.get("model.last", cache.batch * self.config.hidden_size)
-        self.backend.embedding_forward(chosen, last, x, cache.batch, tokens, self.config.hidden_size)
-        return self._logits(chosen, cache.batch)
+        return self._hidden(len(self.blocks), tokens)
+
+    def forward_cached(self, ids: Buffer, positions: Buffer, cache: KVCache, new_len: int) -> Buffer:
+        """`extend`, then the logits [batch new_len, vocab_size]: the same bits as `forward` of the whole sequences."""
+        return self._logits(self.extend(ids, positions, cache, new_len), cache.batch * new_len)
 
     def backward(self, dlogits: Buffer, batch: int, seq_len: int, micro_batches: int = 1) -> None:
         """Accumulates every weight's gradient from dlogits [batch seq_len, vocab_size], after `forward` of the same
@@ -165,6 +189,10 @@ class MoETransformer:
             self.backend.upload(buffer, np.tile(np.arange(seq_len, dtype=np.int32), batch))
             self._positions_shape = (batch, seq_len)
         return buffer
+
+    def workspace_version(self) -> int:
+        """Changes when a buffer of the activations was replaced; a graph recorded before must be recorded again."""
+        return self.scratch.version + sum(saved.version for saved in self.saved)
 
     def close(self) -> None:
         """Releases the model's device memory."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from nn.layers.parameter import Parameter
+from nn.model.checkpoint import Checkpoint
 from nn.model.config import MoEConfig
 from nn.model.parameters import ParameterLayout, ParameterSpec, parameter_layout, parameter_specs
 from nn.tensor.backend import Backend, Buffer
-from nn.tensor.dtype import DType
+from nn.tensor.dtype import Array, DType
 
 
 class Weights:
@@ -47,6 +48,28 @@ class Weights:
             self._at(name + ".w3", at.w3_stack[layer], wide),
             self._at(name + ".w2", at.w2_stack[layer], narrow),
         )
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Every tensor of an open checkpoint, converted to `dtype`: widened exactly, or rounded to nearest even."""
+        for spec in self.specs:
+            view = self.backend.view(self.values, self.layout.offsets[spec.name], spec.size)
+            stored = DType[checkpoint.dtypes[spec.name]]
+            if stored == self.dtype:
+                self.backend.upload(view, checkpoint.array(spec.name))
+            else:
+                self.backend.upload(view, checkpoint.f32(spec.name))
+
+    def fetch(self, name: str) -> Array:
+        """The values of a tensor in its shape, as they are stored."""
+        return self.fetch_from(self.values, name)
+
+    def fetch_from(self, flat: Buffer, name: str) -> Array:
+        """What stands at a tensor's place in a buffer of this layout: values, gradients, a moment."""
+        shape = self._shapes[name]
+        count = 1
+        for extent in shape:
+            count *= extent
+        return self.backend.download(flat, self.layout.offsets[name], count).reshape(shape)
 
     def close(self) -> None:
         """Releases both buffers."""

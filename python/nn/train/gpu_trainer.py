@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn import messages
+from nn.model.recorded_step import RecordedStep
 from nn.model.transformer import MoETransformer
-from nn.tensor.backend import Graph
 from nn.tensor.dtype import DType
 from nn.train.adamw import AdamW, AdamWConfig
 from nn.train.loss import CrossEntropy, LossValues
@@ -16,8 +16,7 @@ from nn.train.loss import CrossEntropy, LossValues
 class GpuTrainer:
     """Parameters, gradients, moments and activations stay on the device; a step is one graph launch.
 
-    The first step of a shape runs call by call, which makes every buffer; the second is recorded, and from then on
-    replayed. On cpu the library replays the recorded calls, on a GPU it launches one CUDA graph.
+    See RecordedStep. On cpu the library replays the recorded calls, on a GPU it launches one CUDA graph.
     """
 
     def __init__(
@@ -40,8 +39,7 @@ class GpuTrainer:
         self.optimizer = AdamW(backend, model.weights, optimizer)
         self.loss = CrossEntropy(backend, model.config.vocab_size)
         self.capture = capture
-        self._graph: Graph | None = None
-        self._steps_run = 0
+        self._step = RecordedStep(backend, model, self._run)
         rows = batch * seq_len
         self.ids = backend.buffer(DType.I32, micro_batches * rows)
         self.targets = backend.buffer(DType.I32, micro_batches * rows)
@@ -56,15 +54,10 @@ class GpuTrainer:
         self.backend.upload(self.ids, np.ascontiguousarray(ids, dtype=np.int32).reshape(-1))
         self.backend.upload(self.targets, np.ascontiguousarray(targets, dtype=np.int32).reshape(-1))
         self.backend.upload(self.optimizer.lr, np.asarray([lr], dtype=np.float32))
-        if self._graph is None and self.capture and self._steps_run > 0:
-            self.backend.graph_begin()
-            self._run()
-            self._graph = self.backend.graph_end()
-        if self._graph is not None:
-            self.backend.graph_launch(self._graph)
+        if self.capture:
+            self._step()
         else:
             self._run()
-        self._steps_run += 1
         return self.losses()
 
     def losses(self) -> LossValues:
@@ -101,8 +94,7 @@ class GpuTrainer:
 
     def close(self) -> None:
         """Releases what the trainer made; the model stays."""
-        if self._graph is not None:
-            self._graph.close()
+        self._step.close()
         self.optimizer.close()
         self.loss.close()
         self.ids.close()
