@@ -1,0 +1,1 @@
+"""The float64 generator of the conformance vectors; shares no code with the kernels or the packages that they test."""
