@@ -20,6 +20,4 @@ class Embedding:
 
     def backward(self, dy: Buffer, ids: Buffer, tokens: int) -> None:
         """dweight[ids[t],:] += dy[t,:]."""
-        self.backend.embedding_backward(
-            self.weight.gradient(), dy, ids, tokens, self.vocab_size, self.hidden_size
-        )
+        self.backend.embedding_backward(self.weight.gradient(), dy, ids, tokens, self.vocab_size, self.hidden_size)

@@ -37,14 +37,10 @@ class SwiGLU:
             up, x, self.w3.weight, offsets, row_token, True, e, rows, f, h, tokens, f, h, h, f * h, 0.0
         )
         be.swiglu_forward(s, gate, up, rows * f)
-        be.gemm_grouped_rows(
-            out, s, self.w2.weight, offsets, None, True, e, rows, h, f, rows, h, f, f, h * f, 0.0
-        )
+        be.gemm_grouped_rows(out, s, self.w2.weight, offsets, None, True, e, rows, h, f, rows, h, f, f, h * f, 0.0)
         return out
 
-    def backward(
-        self, drows: Buffer, x: Buffer, offsets: Buffer, row_token: Buffer, rows: int, tokens: int
-    ) -> Buffer:
+    def backward(self, drows: Buffer, x: Buffer, offsets: Buffer, row_token: Buffer, rows: int, tokens: int) -> Buffer:
         """The gradient of each routed row's input [rows, hidden_size]; dW1, dW3, dW2 are accumulated."""
         be, e, f, h = self.backend, self.n_experts, self.ffn_size, self.hidden_size
         gate = self.saved.get("swiglu.gate", rows * f)
@@ -52,23 +48,13 @@ class SwiGLU:
         s = self.saved.get("swiglu.s", rows * f)
         ds = self.scratch.get("swiglu.ds", rows * f)
         dx = self.scratch.get("swiglu.dx", rows * h)
-        be.gemm_grouped_inner(
-            self.w2.gradient(), drows, s, offsets, None, e, h, f, rows, rows, f, h, f, h * f, 1.0
-        )
-        be.gemm_grouped_rows(
-            ds, drows, self.w2.weight, offsets, None, False, e, rows, f, h, rows, f, h, f, h * f, 0.0
-        )
+        be.gemm_grouped_inner(self.w2.gradient(), drows, s, offsets, None, e, h, f, rows, rows, f, h, f, h * f, 1.0)
+        be.gemm_grouped_rows(ds, drows, self.w2.weight, offsets, None, False, e, rows, f, h, rows, f, h, f, h * f, 0.0)
         be.swiglu_backward(gate, up, ds, gate, up, rows * f)
         be.gemm_grouped_inner(
             self.w1.gradient(), gate, x, offsets, row_token, e, f, h, rows, tokens, h, f, h, f * h, 1.0
         )
-        be.gemm_grouped_inner(
-            self.w3.gradient(), up, x, offsets, row_token, e, f, h, rows, tokens, h, f, h, f * h, 1.0
-        )
-        be.gemm_grouped_rows(
-            dx, gate, self.w1.weight, offsets, None, False, e, rows, h, f, rows, h, f, h, f * h, 0.0
-        )
-        be.gemm_grouped_rows(
-            dx, up, self.w3.weight, offsets, None, False, e, rows, h, f, rows, h, f, h, f * h, 1.0
-        )
+        be.gemm_grouped_inner(self.w3.gradient(), up, x, offsets, row_token, e, f, h, rows, tokens, h, f, h, f * h, 1.0)
+        be.gemm_grouped_rows(dx, gate, self.w1.weight, offsets, None, False, e, rows, h, f, rows, h, f, h, f * h, 0.0)
+        be.gemm_grouped_rows(dx, up, self.w3.weight, offsets, None, False, e, rows, h, f, rows, h, f, h, f * h, 1.0)
         return dx

@@ -65,14 +65,43 @@ class MQAttention:
         self.v.forward(v, x, tokens)
         self.rope.forward(q, k, q, k, positions, tokens, self.n_heads, self.n_kv_heads)
         self.backend.cache_append(
-            cache.k[layer], cache.v[layer], k, v, cache.block_table, cache.positions, cache.lengths,
-            cache.batch, new_len, self.n_kv_heads, d, cache.page_size, cache.pages_per_sequence, cache.n_pages, kw, d,
+            cache.k[layer],
+            cache.v[layer],
+            k,
+            v,
+            cache.block_table,
+            cache.positions,
+            cache.lengths,
+            cache.batch,
+            new_len,
+            self.n_kv_heads,
+            d,
+            cache.page_size,
+            cache.pages_per_sequence,
+            cache.n_pages,
+            kw,
+            d,
         )
         out = self.saved.get("attention.out", tokens * qw)
         self.backend.attention_cached_forward(
-            out, q, cache.k[layer], cache.v[layer], cache.block_table, cache.positions, cache.lengths,
-            cache.batch, new_len, self.n_heads, self.n_kv_heads, d, cache.page_size, cache.pages_per_sequence,
-            cache.n_pages, qw, d, self.scale,
+            out,
+            q,
+            cache.k[layer],
+            cache.v[layer],
+            cache.block_table,
+            cache.positions,
+            cache.lengths,
+            cache.batch,
+            new_len,
+            self.n_heads,
+            self.n_kv_heads,
+            d,
+            cache.page_size,
+            cache.pages_per_sequence,
+            cache.n_pages,
+            qw,
+            d,
+            self.scale,
         )
         return self._output(out, tokens)
 
@@ -90,8 +119,26 @@ class MQAttention:
         dx = self.scratch.get("attention.dx", tokens * self.q.in_features)
         self.o.backward(dout, dy, out, tokens)
         self.backend.attention_backward(
-            dq, dk, dv, dout, q, k, v, out, lse, None,
-            batch, seq_len, self.n_heads, self.n_kv_heads, d, qw, d, kw, d, self.scale,
+            dq,
+            dk,
+            dv,
+            dout,
+            q,
+            k,
+            v,
+            out,
+            lse,
+            None,
+            batch,
+            seq_len,
+            self.n_heads,
+            self.n_kv_heads,
+            d,
+            qw,
+            d,
+            kw,
+            d,
+            self.scale,
         )
         self.rope.backward(dq, dk, positions, tokens, self.n_heads, self.n_kv_heads)
         self.q.backward(dx, dq, x, tokens)

@@ -28,9 +28,7 @@ class TransformerBlock:
         h, b = self.post_attention_norm.forward_residual(o, x, tokens)
         self.moe.forward(y, b, h, tokens)
 
-    def forward_cached(
-        self, y: Buffer, x: Buffer, positions: Buffer, cache: KVCache, layer: int, new_len: int
-    ) -> None:
+    def forward_cached(self, y: Buffer, x: Buffer, positions: Buffer, cache: KVCache, layer: int, new_len: int) -> None:
         """The same for new tokens of the cache's sequences."""
         tokens = cache.batch * new_len
         a = self.input_norm.forward(x, tokens)

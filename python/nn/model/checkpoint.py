@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn import files, messages
+from nn.json_fields import Fields
 from nn.json_strict import Json, describe, dumps, loads_object, quote
 from nn.model.config import MoEConfig
 from nn.model.parameters import parameter_specs
@@ -72,6 +73,21 @@ class Checkpoint:
         return path
 
 
+def require_tensor(file: SafetensorsFile, name: str, dtype: str, shape: tuple[int, ...]) -> Array:
+    """A tensor that must be in `file` in this form. Errors: checkpoint_missing_tensor, checkpoint_wrong_shape,
+    checkpoint_wrong_dtype."""
+    info = file.tensors.get(name)
+    if info is None:
+        raise messages.checkpoint_missing_tensor(path=file.path, name=quote(name))
+    if info.shape != shape:
+        raise messages.checkpoint_wrong_shape(
+            path=file.path, name=quote(name), found=format_shape(info.shape), expected=format_shape(shape)
+        )
+    if info.dtype != dtype:
+        raise messages.checkpoint_wrong_dtype(path=file.path, name=quote(name), found=info.dtype, expected=dtype)
+    return file.array(name)
+
+
 def load_checkpoint(path: str | Path) -> Checkpoint:
     """Opens a folder and checks that it holds exactly the tensors of its config.json, in their shapes.
 
@@ -102,13 +118,7 @@ def _open_shards(folder: Path) -> list[SafetensorsFile]:
     """The files that the index names, in the order of their names' bytes, holding exactly what it says."""
     index_path = str(folder / _INDEX)
     index = loads_object(files.read_bytes(index_path, KIND), index_path)
-    if "weight_map" not in index:
-        raise messages.field_missing(where=index_path, field="weight_map", expected="an object")
-    weight_map = index["weight_map"]
-    if not isinstance(weight_map, dict):
-        raise messages.field_wrong_type(
-            where=index_path, field="weight_map", found=describe(weight_map), expected="an object"
-        )
+    weight_map = Fields(index, index_path).object("weight_map")
     wanted: dict[str, list[str]] = {}
     for name, file in weight_map.items():
         if not isinstance(file, str) or not _is_shard_name(file):

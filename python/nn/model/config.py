@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from nn import messages
+from nn.errors import NNError
+from nn.json_fields import Fields
 from nn.json_strict import Json, describe, dumps, format_float, loads_object
 
 HF_DTYPES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
@@ -221,7 +223,7 @@ class MoEConfig:
         Errors: field_missing, field_wrong_type, config_unsupported, config_hidden_not_divisible,
         config_ntk_mismatch and those of `validate`.
         """
-        fields = _Fields(hf, where)
+        fields = Fields(hf, where)
         _require_mixtral(fields)
         hidden_size = fields.integer("hidden_size")
         n_heads = fields.integer("num_attention_heads")
@@ -250,8 +252,8 @@ class MoEConfig:
             rope_theta=fields.number_or("ntk_base_theta", theta),
             ntk_alpha=fields.number_or("ntk_alpha", 1.0),
             rms_norm_eps=fields.number_or("rms_norm_eps", 1e-5),
-            bos_id=fields.token_id("bos_token_id", 1),
-            eos_id=fields.token_id("eos_token_id", 2),
+            bos_id=_token_id(fields, "bos_token_id", 1),
+            eos_id=_token_id(fields, "eos_token_id", 2),
             aux_coef=fields.number_or("aux_coef", fields.number_or("router_aux_loss_coef", 0.001) * float(top_k)),
             z_coef=fields.number_or("z_coef", 0.001),
             dtype=_hf_dtype(fields),
@@ -294,83 +296,24 @@ PRESETS = {
 def ntk_theta(theta: float, alpha: float, head_dim: int) -> float:
     """theta alpha^(d/(d-2)) in f64 with + - * / only, so that every language writes the same digits.
 
-    d/(d-2) = 1 + 1/m with m = (d-2)/2, so alpha^(d/(d-2)) = alpha * (the m-th root of alpha), and the root is
-    Newton's x <- x - (x^m - alpha) / (m x^(m-1)) from 1 + (alpha - 1)/m, which lies above it (Bernoulli), down
-    to where x no longer falls. Powers are repeated products.
+    d/(d-2) = 1 + 1/m with m = (d-2)/2, so alpha^(d/(d-2)) = alpha * (the m-th root of alpha). The root is found by
+    bisection of [1, alpha] down to neighbouring floats; a power is m products from 1 on, and may overflow to infinity.
     """
     if alpha == 1.0:
         return theta
     m = (head_dim - 2) // 2
-    x = 1.0 + (alpha - 1.0) / float(m)
+    low, high = 1.0, alpha
     while True:
-        power = 1.0  # x^(m-1)
-        for _ in range(m - 1):
-            power = power * x
-        step = (power * x - alpha) / (float(m) * power)
-        if not x - step < x:
-            return theta * (alpha * x)
-        x = x - step
-
-
-class _Fields:
-    """Typed reading of an object's fields; a wrong type is one sentence."""
-
-    def __init__(self, hf: dict[str, Json], where: str) -> None:
-        self.hf = hf
-        self.where = where
-
-    def wrong(self, field: str, expected: str) -> Exception:
-        found = describe(self.hf.get(field))
-        return messages.field_wrong_type(where=self.where, field=field, found=found, expected=expected)
-
-    def integer(self, field: str) -> int:
-        if field not in self.hf:
-            raise messages.field_missing(where=self.where, field=field, expected="an integer")
-        value = self.hf[field]
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise self.wrong(field, "an integer")
-        return value
-
-    def integer_or(self, field: str, default: int) -> int:
-        return default if self.hf.get(field) is None else self.integer(field)
-
-    def number_or(self, field: str, default: float) -> float:
-        """An integer counts as a number: some writers put `10000` for the base."""
-        value = self.hf.get(field)
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.wrong(field, "a number")
-        return float(value)
-
-    def string_or(self, field: str, default: str) -> str:
-        value = self.hf.get(field)
-        if value is None:
-            return default
-        if not isinstance(value, str):
-            raise self.wrong(field, "a string")
-        return value
-
-    def token_id(self, field: str, default: int) -> int:
-        """Missing: the default; null: none (-1); a list of one id is that id."""
-        if field not in self.hf:
-            return default
-        value = self.hf[field]
-        if value is None:
-            return -1
-        if isinstance(value, list) and len(value) == 1:
-            value = value[0]
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise self.wrong(field, "one token id or null")
-        return value
-
-    def object_or_empty(self, field: str) -> dict[str, Json]:
-        value = self.hf.get(field)
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            raise self.wrong(field, "an object")
-        return value
+        middle = 0.5 * (low + high)
+        if not low < middle < high:
+            return theta * (alpha * low)
+        power = 1.0
+        for _ in range(m):
+            power = power * middle
+        if power <= alpha:
+            low = middle
+        else:
+            high = middle
 
 
 def _bad(where: str, field: str, value: str, expected: str) -> None:
@@ -381,41 +324,55 @@ def _id_or_null(id: int) -> int | None:
     return None if id == -1 else id
 
 
-def _unsupported(fields: _Fields, field: str, value: Json, expected: str) -> Exception:
+def _unsupported(fields: Fields, field: str, value: Json, expected: str) -> NNError:
     return messages.config_unsupported(where=fields.where, field=field, value=describe(value), expected=expected)
 
 
-def _require_mixtral(fields: _Fields) -> None:
+def _require_mixtral(fields: Fields) -> None:
     """Refuses what would load and then compute something else."""
     if fields.string_or("model_type", "") != "mixtral":
-        raise _unsupported(fields, "model_type", fields.hf.get("model_type"), '"mixtral"')
-    architectures = fields.hf.get("architectures")
+        raise _unsupported(fields, "model_type", fields.get("model_type"), '"mixtral"')
+    architectures = fields.get("architectures")
     if architectures is not None and architectures != ["MixtralForCausalLM"]:
         raise _unsupported(fields, "architectures", architectures, '["MixtralForCausalLM"]')
     for field, expected in (("hidden_act", "silu"), ("sliding_window", None), ("tie_word_embeddings", False)):
-        value = fields.hf.get(field, expected)
+        value = fields.values.get(field, expected)
         if not (value is expected or (isinstance(value, str) and value == expected)):
             raise _unsupported(fields, field, value, describe(expected))
-    quantization = fields.hf.get("quantization_config")
+    quantization = fields.get("quantization_config")
     if quantization is not None:
         raise _unsupported(fields, "quantization_config", quantization, "null")
 
 
-def _hf_rope_theta(fields: _Fields) -> float:
+def _token_id(fields: Fields, field: str, default: int) -> int:
+    """Missing: the default; null: none (-1); a list of one id is that id."""
+    if field not in fields.values:
+        return default
+    value = fields.get(field)
+    if value is None:
+        return -1
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise fields.wrong(field, "one token id or null")
+    return value
+
+
+def _hf_rope_theta(fields: Fields) -> float:
     """The base that transformers uses: `rope_parameters.rope_theta`, before version 5 `rope_theta`, else 1e6."""
     theta = fields.number_or("rope_theta", 1000000.0)
     for name in ("rope_scaling", "rope_parameters"):
-        rope = _Fields(fields.object_or_empty(name), f"{fields.where}: {name}")
+        rope = Fields(fields.object_or_empty(name), f"{fields.where}: {name}")
         kind = rope.string_or("rope_type", rope.string_or("type", "default"))
         if kind != "default":
             raise _unsupported(rope, "rope_type", kind, '"default"')
         if rope.number_or("partial_rotary_factor", 1.0) != 1.0:
-            raise _unsupported(rope, "partial_rotary_factor", rope.hf["partial_rotary_factor"], "1.0")
+            raise _unsupported(rope, "partial_rotary_factor", rope.get("partial_rotary_factor"), "1.0")
         theta = rope.number_or("rope_theta", theta)
     return theta
 
 
-def _hf_dtype(fields: _Fields) -> str:
+def _hf_dtype(fields: Fields) -> str:
     """`dtype`, before version 5 `torch_dtype`, else float32."""
     name = fields.string_or("dtype", fields.string_or("torch_dtype", "float32"))
     for dtype, hf_name in HF_DTYPES.items():

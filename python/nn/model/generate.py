@@ -137,17 +137,24 @@ class Generator:
         """Releases the cache and the state of the batch."""
         self._step.close()
         self.cache.close()
-        for buffer in (
-            self.ids, self.finished, self._temperature, self._top_k, self._top_p, self._samples, self._seed
-        ):
+        for buffer in (self.ids, self.finished, self._temperature, self._top_k, self._top_p, self._samples, self._seed):
             buffer.close()
 
     def _run(self) -> None:
         be, cache, v = self.backend, self.cache, self.model.config.vocab_size
         logits = self.model.forward_cached(self.ids, cache.positions, cache, 1)
         be.sample(
-            self.ids, logits, self._temperature, self._top_k, self._top_p, self._samples, cache.positions, self._seed,
-            self.batch, v, v,
+            self.ids,
+            logits,
+            self._temperature,
+            self._top_k,
+            self._top_p,
+            self._samples,
+            cache.positions,
+            self._seed,
+            self.batch,
+            v,
+            v,
         )
         be.decode_advance(cache.positions, self.finished, self.ids, self.batch, self.eos_id)
 

@@ -10,7 +10,7 @@ from nn.tensor.backend import Backend, Buffer
 
 
 class MoELayer:
-    """y[t] = residual[t] + sum_j weights[t,j] expert_{experts[t,j]}(x[t]), choices in rank order. Nothing is dropped."""
+    """y[t] = residual[t] + sum_j weights[t,j] expert_{experts[t,j]}(x[t]), choices in rank order, none dropped."""
 
     def __init__(
         self,

@@ -38,16 +38,44 @@ class RopeTables:
         """Rotates q [tokens, n_heads, head_dim] and k [tokens, n_kv_heads, head_dim] by their positions."""
         d = self.head_dim
         self.backend.rope_forward(
-            q_out, k_out, q, k, self.cos, self.sin, positions, tokens, n_heads, n_kv_heads, d, self.context,
-            n_heads * d, d, n_kv_heads * d, d,
+            q_out,
+            k_out,
+            q,
+            k,
+            self.cos,
+            self.sin,
+            positions,
+            tokens,
+            n_heads,
+            n_kv_heads,
+            d,
+            self.context,
+            n_heads * d,
+            d,
+            n_kv_heads * d,
+            d,
         )
 
     def backward(self, dq: Buffer, dk: Buffer, positions: Buffer, tokens: int, n_heads: int, n_kv_heads: int) -> None:
         """Rotates the gradients back, in place."""
         d = self.head_dim
         self.backend.rope_backward(
-            dq, dk, dq, dk, self.cos, self.sin, positions, tokens, n_heads, n_kv_heads, d, self.context,
-            n_heads * d, d, n_kv_heads * d, d,
+            dq,
+            dk,
+            dq,
+            dk,
+            self.cos,
+            self.sin,
+            positions,
+            tokens,
+            n_heads,
+            n_kv_heads,
+            d,
+            self.context,
+            n_heads * d,
+            d,
+            n_kv_heads * d,
+            d,
         )
 
     def close(self) -> None:

@@ -31,9 +31,7 @@ class Router:
     balance = E/K sum_i f_i P_i and z = mean(logsumexp(logits)^2), each a mean over the layer's tokens.
     """
 
-    def __init__(
-        self, backend: Backend, config: MoEConfig, gate: Linear, saved: Workspace, scratch: Workspace
-    ) -> None:
+    def __init__(self, backend: Backend, config: MoEConfig, gate: Linear, saved: Workspace, scratch: Workspace) -> None:
         self.backend = backend
         self.gate = gate
         self.n_experts, self.top_k = config.n_experts, config.top_k
@@ -44,8 +42,21 @@ class Router:
         """Routes x [tokens, hidden_size]."""
         be, e, k = self.backend, self.n_experts, self.top_k
         r = self.routing(tokens)
-        be.gemm(r.logits, x, self._weight(), False, True, tokens, e, self.gate.in_features, e,
-                self.gate.in_features, self.gate.in_features, 1.0, 0.0)
+        be.gemm(
+            r.logits,
+            x,
+            self._weight(),
+            False,
+            True,
+            tokens,
+            e,
+            self.gate.in_features,
+            e,
+            self.gate.in_features,
+            self.gate.in_features,
+            1.0,
+            0.0,
+        )
         be.moe_route_forward(r.probs, r.experts, r.weights, r.logits, tokens, e, k)
         be.moe_dispatch_forward(r.offsets, r.row_token, r.token_row, r.experts, tokens, e, k)
         return r

@@ -89,7 +89,10 @@ class SafetensorsFile:
         if count == 0:
             return np.zeros(info.shape, dtype)
         array = np.frombuffer(self._bytes, dtype, count, self._data + info.begin).reshape(info.shape)
-        return array if array.flags.aligned else array.copy()
+        if not array.flags.aligned:
+            array = array.copy()
+            array.flags.writeable = False
+        return array
 
     def f32(self, name: str) -> NDArray[np.float32]:
         """The tensor in f32; exact for bf16 and f16. Errors: safetensors_no_tensor, safetensors_bad_dtype."""

@@ -43,7 +43,7 @@ class MoETransformer:
         recompute: bool = False,
         seed: int | None = 0,
     ) -> None:
-        """Fresh weights from `seed`, or zeros to be loaded over when it is None. The backend of device "auto" by default."""
+        """Fresh weights from `seed`, or zeros to be loaded over when it is None; on device "auto" by default."""
         config.validate()
         if backend is None:
             from nn.cuda import open_backend
@@ -91,7 +91,7 @@ class MoETransformer:
         recompute: bool = False,
         ntk_alpha: float | None = None,
     ) -> MoETransformer:
-        """The model of a Mixtral folder, in the dtype it is stored in or in `dtype`. Errors: those of load_checkpoint."""
+        """The model of a Mixtral folder, in its stored dtype or in `dtype`. Errors: those of load_checkpoint."""
         checkpoint = load_checkpoint(path)
         config = checkpoint.config if ntk_alpha is None else checkpoint.config.with_ntk_alpha(ntk_alpha)
         if dtype is None:

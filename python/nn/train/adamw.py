@@ -63,9 +63,30 @@ class AdamW:
         be.clip_scale(self.scale, self.norm, self.nonfinite, self.applied, self.sum, c.max_norm)
         for part in self._parts:
             be.adamw_step(
-                part.param, part.master, part.m, part.v, part.grad, self.lr, self.scale, self.nonfinite, self.applied,
-                None, part.count, part.start, c.beta1, c.beta2, c.eps, part.weight_decay,
+                part.param,
+                part.master,
+                part.m,
+                part.v,
+                part.grad,
+                self.lr,
+                self.scale,
+                self.nonfinite,
+                self.applied,
+                None,
+                part.count,
+                part.start,
+                c.beta1,
+                c.beta2,
+                c.eps,
+                part.weight_decay,
             )
+
+    def state(self) -> dict[str, Buffer]:
+        """What a checkpoint keeps of the optimizer, by the prefix of its tensors' names: m, v, and master if any."""
+        buffers = {"m": self.m, "v": self.v}
+        if self.master is not None:
+            buffers["master"] = self.master
+        return buffers
 
     def close(self) -> None:
         """Releases the device memory."""

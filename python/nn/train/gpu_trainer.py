@@ -51,14 +51,18 @@ class GpuTrainer:
 
         Returns the losses before the update. Errors: those of the device, for example an id out of range.
         """
-        self.backend.upload(self.ids, np.ascontiguousarray(ids, dtype=np.int32).reshape(-1))
-        self.backend.upload(self.targets, np.ascontiguousarray(targets, dtype=np.int32).reshape(-1))
+        self.load(ids, targets)
         self.backend.upload(self.optimizer.lr, np.asarray([lr], dtype=np.float32))
         if self.capture:
             self._step()
         else:
             self._run()
         return self.losses()
+
+    def load(self, ids: NDArray[np.int32], targets: NDArray[np.int32]) -> None:
+        """Brings a step's ids and targets to the device."""
+        self.backend.upload(self.ids, np.ascontiguousarray(ids, dtype=np.int32).reshape(-1))
+        self.backend.upload(self.targets, np.ascontiguousarray(targets, dtype=np.int32).reshape(-1))
 
     def losses(self) -> LossValues:
         """The means of the last step."""

@@ -1,0 +1,128 @@
+"""Every entry point of the project. `nox -l` is the tour; a bare `nox` runs every test suite.
+
+Sessions install what they need into environments of their own and share one build of the library in build/.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+BUILD = ROOT / "build"
+LIBRARY = BUILD / "libcunn.so"
+PYTHON_PACKAGE = ("-e", "python[dev]")
+
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = True
+nox.options.sessions = ["test_native", "test_python"]
+
+
+def need(session: nox.Session, tool: str, how: str) -> None:
+    """Skips the session when a tool is missing, or fails it where CI asks for everything."""
+    if shutil.which(tool) is not None:
+        return
+    sentence = f"{tool} is missing: {how}"
+    if os.environ.get("CI") == "true":
+        session.error(sentence)
+    session.skip(sentence)
+
+
+def cmake(session: nox.Session, name: str, *options: str, target: str | None = None) -> Path:
+    """Configures cuda/ in build/<name> and builds it; CMake and Ninja come from PyPI."""
+    need(session, "c++", "install a C++17 compiler (Debian: apt install g++, Fedora: dnf install gcc-c++)")
+    session.install("cmake>=3.22,<5", "ninja>=1.11")
+    folder = BUILD / name
+    session.run("cmake", "-S", "cuda", "-B", str(folder), "-G", "Ninja", *options, silent=True)
+    chosen = ("--target", target) if target else ()
+    session.run("cmake", "--build", str(folder), *chosen)
+    return folder
+
+
+def build_library(session: nox.Session) -> None:
+    """build/libcunn.so, rebuilt only where a source changed."""
+    cmake(session, "obj")
+    session.env["CUNN_REQUIRE"] = "1"
+
+
+def install_python(session: nox.Session) -> None:
+    """The Python package with its development tools, editable."""
+    session.install(*PYTHON_PACKAGE)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the library into build/."""
+    build_library(session)
+    session.log(f"built {LIBRARY.relative_to(ROOT)}")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Build, train on real text for about two minutes, compare, sample, plot. `-- --minutes N` goes on longer."""
+    build_library(session)
+    session.install("-e", "python")
+    session.run("python", "examples/demo/demo.py", *session.posargs)
+
+
+@nox.session
+def test_native(session: nox.Session) -> None:
+    """The plain-C consumer of the ABI and the native kernel tests."""
+    folder = cmake(session, "obj")
+    session.run("ctest", "--test-dir", str(folder), "--output-on-failure")
+
+
+@nox.session
+def test_python(session: nox.Session) -> None:
+    """The Python suite: conformance on every device, golden models, training, checkpoints, command line."""
+    build_library(session)
+    install_python(session)
+    with session.chdir("python"):
+        session.run("pytest", "-q", *session.posargs)
+
+
+@nox.session
+def abi(session: nox.Session) -> None:
+    """The generated bindings, error sentences and public names are in step with their one source."""
+    session.run(sys.executable, "cuda/tools/bindings.py", "--check", external=True)
+    session.run(sys.executable, "cuda/tools/messages.py", "--check", external=True)
+    session.run(sys.executable, "cuda/tools/parity.py", "--check", external=True)
+
+
+@nox.session
+def vectors(session: nox.Session) -> None:
+    """The float64 vectors regenerate the same, their gradients pass finite differences, and no mutant survives."""
+    session.install("numpy")
+    for check in ("--check", "--check-gradients", "--mutants"):
+        session.run("python", "cuda/vectors/generate.py", check)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """ruff and mypy --strict; the compilers' own warnings are errors in the build."""
+    install_python(session)
+    with session.chdir("python"):
+        session.run("ruff", "check", ".")
+        session.run("ruff", "format", "--check", ".")
+        session.run("mypy")
+
+
+@nox.session
+def format(session: nox.Session) -> None:
+    """Rewrite the sources in the project's format."""
+    session.install("ruff")
+    with session.chdir("python"):
+        session.run("ruff", "check", "--fix", ".")
+        session.run("ruff", "format", ".")
+
+
+@nox.session
+def sanitize(session: nox.Session) -> None:
+    """The native tests under ASan with UBSan, then under TSan."""
+    for sanitizer in ("address", "thread"):
+        folder = cmake(session, f"obj-{sanitizer}", f"-DCUNN_SANITIZE={sanitizer}")
+        session.run("ctest", "--test-dir", str(folder), "--output-on-failure")

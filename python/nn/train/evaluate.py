@@ -1,0 +1,65 @@
+"""Loss on text that was not trained on, and what it means in bits per byte."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from nn.model.transformer import MoETransformer
+from nn.tensor.dtype import DType
+from nn.train.data import Tokens
+from nn.train.loss import CrossEntropy
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """loss: mean cross entropy in nats per token; perplexity = exp(loss); bits_per_byte = sum of losses / (ln 2 bytes).
+
+    Bytes are those of the text that the counted tokens came from: all of the split's, or, for a part of it, in
+    proportion to its tokens.
+    """
+
+    loss: float
+    perplexity: float
+    bits_per_byte: float
+    tokens: int
+
+
+def evaluate(
+    model: MoETransformer, tokens: Tokens, batch: int, seq_len: int, max_windows: int | None = None
+) -> Evaluation:
+    """The mean loss over windows of `seq_len` that cover the split once, or its first `max_windows` of them.
+
+    Errors: data_too_short.
+    """
+    tokens.require(1)
+    backend = model.backend
+    loss = CrossEntropy(backend, model.config.vocab_size)
+    rows = batch * seq_len
+    ids_buffer = backend.buffer(DType.I32, rows)
+    targets_buffer = backend.buffer(DType.I32, rows)
+    windows = tokens.n_windows(seq_len)
+    if max_windows is not None:
+        windows = min(windows, max_windows)
+    total, count = 0.0, 0
+    try:
+        for first in range(0, windows, batch):
+            ids, targets = tokens.windows(first, batch, seq_len)
+            targets[windows - first :] = -1
+            backend.upload(ids_buffer, ids)
+            backend.upload(targets_buffer, targets)
+            loss.reset()
+            loss.add_count(targets_buffer, rows)
+            loss.forward(model.forward(ids_buffer, batch, seq_len), targets_buffer, rows)
+            total += float(backend.download(loss.sum)[0])
+            count += int(backend.download(loss.count)[0])
+    finally:
+        loss.close()
+        ids_buffer.close()
+        targets_buffer.close()
+    mean = total / count
+    n_bytes = tokens.bytes * (count / (len(tokens.ids) - 1))
+    bits = total / math.log(2.0) / n_bytes if n_bytes > 0 else math.inf
+    return Evaluation(mean, float(np.exp(np.float64(mean))), bits, count)

@@ -1,0 +1,76 @@
+"""metrics.jsonl: one line per step and per evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nn import files
+from nn.json_strict import Json, dumps_compact, loads_object
+
+if TYPE_CHECKING:
+    from nn.train.evaluate import Evaluation
+    from nn.train.trainer import StepMetrics
+
+
+class MetricsFile:
+    """Appends lines, each written through, so that a killed run leaves whole lines. On resume the lines of steps after
+    the checkpoint are dropped: those steps are run again. `seconds` and `tokens_per_second` are the only
+    wall-clock in the files of a run."""
+
+    def __init__(self, path: Path, keep_steps: int) -> None:
+        self.path = path
+        self.seconds = 0.0
+        kept: list[str] = []
+        if keep_steps > 0 and path.exists():
+            for line in read_metrics(path):
+                step, seconds = line.get("step"), line.get("seconds")
+                if isinstance(step, int) and step <= keep_steps:
+                    kept.append(dumps_compact(line) + "\n")
+                    if isinstance(seconds, float):
+                        self.seconds = seconds
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write_file(path, [line.encode() for line in kept])
+            self._file = path.open("a", encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise files.cannot_write(path, error) from None
+
+    def write_step(self, m: StepMetrics) -> None:
+        """Errors: disk_full, cannot_write."""
+        self._write(
+            {
+                "step": m.step,
+                "loss": m.loss.total,
+                "cross_entropy": m.loss.cross_entropy,
+                "balance": m.loss.balance,
+                "z": m.loss.z,
+                "grad_norm": m.grad_norm,
+                "lr": m.lr,
+                "skipped": m.skipped,
+                "tokens": m.tokens,
+                "seconds": m.seconds,
+                "tokens_per_second": m.tokens_per_second,
+            }
+        )
+
+    def write_evaluation(self, step: int, e: Evaluation) -> None:
+        """Errors: disk_full, cannot_write."""
+        self._write({"step": step, "heldout_loss": e.loss, "bits_per_byte": e.bits_per_byte})
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write(self, line: dict[str, Json]) -> None:
+        try:
+            self._file.write(dumps_compact(line) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise files.cannot_write(self.path, error) from None
+
+
+def read_metrics(path: Path) -> list[dict[str, Json]]:
+    """The lines of a metrics.jsonl; a last one without its end, left by a kill, is none. Errors: cannot_read, json_*."""
+    data = files.read_bytes(path, "training folder")
+    whole = data[: data.rfind(b"\n") + 1]
+    return [loads_object(line, f"{path}: line {number + 1}") for number, line in enumerate(whole.splitlines())]
