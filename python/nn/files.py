@@ -111,7 +111,9 @@ class FolderSave:
 
     def __enter__(self) -> FolderSave:
         try:
-            self._exists = self.path.is_dir()
+            self._exists = self.path.exists()
+            if self._exists and not self.path.is_dir():
+                raise FileExistsError(errno.EEXIST, "")
             if self._exists:
                 recover(self.path)
                 self._aside = self.path / _SAVING

@@ -11,7 +11,7 @@ REASONS: dict[int, str] = {
     errno.ENOENT: "no such file or folder",
     errno.EIO: "input or output error",
     errno.EACCES: "permission denied",
-    errno.EEXIST: "it already exists",
+    errno.EEXIST: "a file is in the way",
     errno.ENOTDIR: "a part of the path is not a folder",
     errno.EISDIR: "it is a folder",
     errno.EMFILE: "too many open files",
@@ -251,6 +251,26 @@ def tokenizer_no_eos(*, path: str) -> NNError:
 
 def vocab_too_small(*, found: int, minimum: int) -> NNError:
     return NNError("vocab_too_small", 2, f"vocabulary size is {found}, expected at least {minimum} (256 bytes and 3 special tokens)")
+
+
+def library_missing(*, name: str, places: str) -> NNError:
+    return NNError("library_missing", 1, f"the library {name} was not found (looked for {places}); build it with nox -s build, name it in CUNN_LIBRARY, or take --device reference")
+
+
+def library_unreadable(*, path: str, reason: str) -> NNError:
+    return NNError("library_unreadable", 1, f"{path}: cannot be opened as the library: {reason}")
+
+
+def library_wrong_abi(*, path: str, found: int, expected: int) -> NNError:
+    return NNError("library_wrong_abi", 1, f"{path}: the library speaks ABI {found}, expected {expected}; build it again with nox -s build")
+
+
+def device_unknown(*, name: str, known: str) -> NNError:
+    return NNError("device_unknown", 2, f'unknown device "{name}", expected one of {known}')
+
+
+def device_missing(*, name: str, reason: str) -> NNError:
+    return NNError("device_missing", 1, f"there is no {name} device here: {reason}")
 
 
 def not_training() -> NNError:
