@@ -1,0 +1,66 @@
+// The one device: its properties, in the terms of the card whose limits it keeps (sm_90).
+#include <unistd.h>
+
+#include <cstring>
+#include <thread>
+
+#include "shared_memory.h"
+#include "../include/simt/host_api.h"
+
+using namespace simt;
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  if (!count) return cudaErrorInvalidValue;
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidValue; }
+cudaError_t cudaGetDevice(int* device) {
+  if (!device) return cudaErrorInvalidValue;
+  *device = 0;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
+  if (!free_bytes || !total_bytes) return cudaErrorInvalidValue;
+  const size_t page = size_t(sysconf(_SC_PAGESIZE));
+  *free_bytes = size_t(sysconf(_SC_AVPHYS_PAGES)) * page;
+  *total_bytes = size_t(sysconf(_SC_PHYS_PAGES)) * page;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
+  if (!value || device != 0) return cudaErrorInvalidValue;
+  switch (attribute) {
+    case cudaDevAttrWarpSize: *value = warpSize; return cudaSuccess;
+    case cudaDevAttrMultiProcessorCount: *value = int(std::thread::hardware_concurrency()); return cudaSuccess;
+    case cudaDevAttrComputeCapabilityMajor: *value = 9; return cudaSuccess;
+    case cudaDevAttrComputeCapabilityMinor: *value = 0; return cudaSuccess;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = int(kMaxShared); return cudaSuccess;
+  }
+  return cudaErrorInvalidValue;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (!properties || device != 0) return cudaErrorInvalidValue;
+  *properties = {};
+  std::strcpy(properties->name, "simt (CUDA kernels executed on the host, not a GPU)");
+  size_t free_bytes = 0;
+  cudaMemGetInfo(&free_bytes, &properties->totalGlobalMem);
+  properties->sharedMemPerBlock = kMaxStaticShared;
+  properties->sharedMemPerBlockOptin = kMaxShared;
+  properties->major = 9;
+  properties->minor = 0;
+  cudaDeviceGetAttribute(&properties->multiProcessorCount, cudaDevAttrMultiProcessorCount, 0);
+  properties->warpSize = warpSize;
+  properties->maxThreadsPerBlock = 1024;
+  return cudaSuccess;
+}
+
+// The versions of the API this subset follows.
+cudaError_t cudaDriverGetVersion(int* version) { return cudaRuntimeGetVersion(version); }
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  if (!version) return cudaErrorInvalidValue;
+  *version = 13000;
+  return cudaSuccess;
+}
