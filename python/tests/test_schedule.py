@@ -19,7 +19,7 @@ def test_cosine(x: float) -> None:
 
 def test_cosine_at_the_ends() -> None:
     assert (cos_pi(0.0), cos_pi(1.0)) == (1.0, -1.0)
-    assert abs(cos_pi(0.5)) < 1e-16
+    assert abs(cos_pi(0.5)) < 2e-16
     assert cos_pi(1 / 3) == pytest.approx(0.5, abs=1e-15)
 
 
@@ -37,7 +37,7 @@ def test_shape_of_a_run() -> None:
     assert schedule.warmup_steps == 10
     assert rates[:10] == pytest.approx([1e-3 * (step + 1) / 10 for step in range(10)], rel=1e-15)
     assert rates[9] == rates[10] == max(rates) == 1e-3
-    assert all(before > after for before, after in itertools.pairwise(rates))
+    assert all(before > after for before, after in itertools.pairwise(rates[10:]))
     assert rates[105] == pytest.approx((1e-3 + 1e-4) / 2)
     assert rates[199] == pytest.approx(1e-4, rel=1e-2)
     assert schedule.learning_rate(200) == schedule.learning_rate(10**9) == 1e-4
