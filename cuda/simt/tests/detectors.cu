@@ -16,15 +16,16 @@ namespace {
 volatile int sanitizer_reports = 0;
 }
 
+// Hooks that the sanitizers' libraries call: visible whatever -fvisibility says.
 #if defined(__SANITIZE_ADDRESS__)
 constexpr bool kAsan = true, kTsan = false;
-extern "C" const char* __asan_default_options() { return "halt_on_error=0:exitcode=0:detect_stack_use_after_return=0"; }
-extern "C" void __asan_on_error() { sanitizer_reports = sanitizer_reports + 1; }
+extern "C" SIMT_EXPORT const char* __asan_default_options() { return "halt_on_error=0:exitcode=0:detect_stack_use_after_return=0"; }
+extern "C" SIMT_EXPORT void __asan_on_error() { sanitizer_reports = sanitizer_reports + 1; }
 #elif defined(__SANITIZE_THREAD__)
 constexpr bool kAsan = false, kTsan = true;
-extern "C" const char* __tsan_default_options() { return "exitcode=0:history_size=4:suppress_equal_addresses=0"; }
+extern "C" SIMT_EXPORT const char* __tsan_default_options() { return "exitcode=0:history_size=4:suppress_equal_addresses=0"; }
 // Called with TSan's own locks held, so it must not be watched by TSan itself.
-extern "C" __attribute__((no_sanitize("thread"))) void __tsan_on_report(void*) { sanitizer_reports = sanitizer_reports + 1; }
+extern "C" SIMT_EXPORT __attribute__((no_sanitize("thread"))) void __tsan_on_report(void*) { sanitizer_reports = sanitizer_reports + 1; }
 #else
 constexpr bool kAsan = false, kTsan = false;
 #endif
