@@ -52,6 +52,12 @@ class DType(IntEnum):
             return count // QUANT_BLOCK * _BLOCK_BYTES[self]
         return count
 
+    def count_of(self, storage_count: int) -> int:
+        """Elements of this dtype in storage_count elements of the storage type; a broken block counts as none."""
+        if self.is_quantized:
+            return storage_count // _BLOCK_BYTES[self] * QUANT_BLOCK
+        return storage_count
+
     def bytes(self, count: int) -> int:
         return self.storage_count(count) * self.storage.itemsize
 

@@ -1,0 +1,120 @@
+"""Finds and opens libcunn: CUNN_LIBRARY, else beside this package, else <root>/build.
+
+Nothing links against it, so everything else of the package works before it is built. The ABI version is compared
+before any other function is called.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cffi
+
+from nn import messages
+from nn.cuda.declarations import DECLARATIONS
+from nn.errors import NNError
+
+ffi: Any = cffi.FFI()
+ffi.cdef(DECLARATIONS)
+
+DEVICES = ("cpu", "cuda", "simt")
+"""Kinds of device, at the place of their number in cunn.h."""
+
+_SUFFIX = ".dylib" if sys.platform == "darwin" else ".so"
+
+
+@dataclass(frozen=True)
+class Library:
+    """An opened libcunn: its functions, where it was found, and what it says of itself."""
+
+    lib: Any
+    path: str
+    version: str
+    build_info: str
+
+    def device_count(self, device: str) -> int:
+        count = ffi.new("int32_t *")
+        self.lib.cunn_device_count(count, DEVICES.index(device))
+        return int(count[0])
+
+    def device_name(self, device: str, ordinal: int = 0) -> str:
+        return _text(self.lib.cunn_device_name(DEVICES.index(device), ordinal))
+
+    def device_note(self, device: str) -> str:
+        """Why there is no such device here and what would change that; "" when there is one."""
+        return _text(self.lib.cunn_device_note(DEVICES.index(device)))
+
+    def device_memory(self, device: str, ordinal: int = 0) -> tuple[int, int]:
+        """Total and free bytes."""
+        total, free = ffi.new("int64_t *"), ffi.new("int64_t *")
+        self.lib.cunn_device_memory(total, free, DEVICES.index(device), ordinal)
+        return int(total[0]), int(free[0])
+
+
+def _text(pointer: Any) -> str:
+    return str(ffi.string(pointer).decode("utf-8", "replace"))
+
+
+def places(stem: str) -> list[Path]:
+    """Where a library is looked for, first come first served."""
+    named = os.environ.get("CUNN_LIBRARY")
+    if named:
+        return [Path(named)]
+    here = Path(__file__).resolve().parent
+    found = [here / (stem + _SUFFIX)]
+    root = here.parents[2]
+    if (root / "cuda" / "include" / "cunn.h").is_file():
+        found.append(root / "build" / (stem + _SUFFIX))
+    return found
+
+
+def library(device: str = "cpu") -> Library:
+    """The library that has this kind of device: libcunn-simt for simt, else libcunn.
+
+    Raises NNError when it is absent, cannot be opened, or speaks another version of the ABI.
+    """
+    stem = "libcunn-simt" if device == "simt" else "libcunn"
+    candidates = places(stem)
+    for path in candidates:
+        if path.is_file():
+            return _open(str(path))
+    raise messages.library_missing(name=stem + _SUFFIX, places=", ".join(map(str, candidates)))
+
+
+@functools.cache
+def _open(path: str) -> Library:
+    try:
+        lib = ffi.dlopen(path)
+        found = int(lib.cunn_abi_version())
+    except (OSError, AttributeError) as error:
+        raise messages.library_unreadable(path=path, reason=str(error)) from None
+    if found != lib.CUNN_ABI_VERSION:
+        raise messages.library_wrong_abi(path=path, found=found, expected=lib.CUNN_ABI_VERSION)
+    try:
+        version, build_info = _text(lib.cunn_version()), _text(lib.cunn_build_info())
+    except AttributeError as error:
+        raise messages.library_unreadable(path=path, reason=str(error)) from None
+    return Library(lib, path, version, build_info)
+
+
+def why_not(device: str) -> str:
+    """Why a device cannot be opened here, in one sentence; "" when it can."""
+    if device == "reference":
+        return ""
+    try:
+        found = library(device)
+    except NNError as error:
+        return str(error)
+    if found.device_count(device):
+        return ""
+    return str(messages.device_missing(name=device, reason=found.device_note(device)))
+
+
+def devices() -> list[str]:
+    """The devices that can be opened here, best first; reference is always among them."""
+    return [device for device in ("cuda", "cpu", "simt", "reference") if not why_not(device)]
