@@ -16,7 +16,21 @@ from pathlib import Path
 
 import numpy as np
 
-from generator import attention, elementwise, gemm, rmsnorm, rope, softmax
+from generator import (
+    attention,
+    convert,
+    decode,
+    elementwise,
+    embedding,
+    gemm,
+    loss,
+    moe,
+    optimizer,
+    random,
+    rmsnorm,
+    rope,
+    softmax,
+)
 from generator.case import OPS, Case, GradientCheck, Out, mutated, seen_terms
 from generator.files import encode, read, write
 from generator.numbers import FLOATS
@@ -29,6 +43,13 @@ FAMILIES: dict[str, Callable[[], list[Case]]] = {
     "gemm": gemm.cases,
     "rope": rope.cases,
     "attention": attention.cases,
+    "embedding": embedding.cases,
+    "moe": moe.cases,
+    "loss": loss.cases,
+    "optimizer": optimizer.cases,
+    "decode": decode.cases,
+    "random": random.cases,
+    "convert": convert.cases,
 }
 GRADIENT_CHECKS: list[Callable[[], list[GradientCheck]]] = [
     elementwise.gradient_checks,
@@ -36,6 +57,9 @@ GRADIENT_CHECKS: list[Callable[[], list[GradientCheck]]] = [
     rmsnorm.gradient_checks,
     rope.gradient_checks,
     attention.gradient_checks,
+    embedding.gradient_checks,
+    moe.gradient_checks,
+    loss.gradient_checks,
 ]
 
 
