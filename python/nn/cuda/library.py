@@ -91,15 +91,21 @@ def _open(path: str) -> Library:
     try:
         lib = ffi.dlopen(path)
         found = int(lib.cunn_abi_version())
-    except (OSError, AttributeError) as error:
-        raise messages.library_unreadable(path=path, reason=str(error)) from None
+    except OSError as error:
+        raise messages.library_unreadable(path=path, reason=str(error).removeprefix(f"{path}: ")) from None
+    except AttributeError:
+        raise messages.library_unreadable(path=path, reason="it has no cunn_abi_version") from None
     if found != lib.CUNN_ABI_VERSION:
         raise messages.library_wrong_abi(path=path, found=found, expected=lib.CUNN_ABI_VERSION)
-    try:
-        version, build_info = _text(lib.cunn_version()), _text(lib.cunn_build_info())
-    except AttributeError as error:
-        raise messages.library_unreadable(path=path, reason=str(error)) from None
-    return Library(lib, path, version, build_info)
+    missing = [name for name in _names() if not hasattr(lib, name)]
+    if missing:
+        raise messages.library_unreadable(path=path, reason=f"it has no {missing[0]}")
+    return Library(lib, path, _text(lib.cunn_version()), _text(lib.cunn_build_info()))
+
+
+def _names() -> list[str]:
+    """Every function of the header."""
+    return [line[: line.index("(")].split()[-1].lstrip("*") for line in DECLARATIONS.splitlines() if "(" in line]
 
 
 def why_not(device: str) -> str:

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from nn.tensor.dtype import QUANT_BLOCK, Array, DType, storage_of
 from nn.tensor.reference.call import Call
 from nn.tensor.reference.memory import ReferenceBuffer, window
 from nn.tensor.status import BackendError, Status
+
+Self = TypeVar("Self", bound="Base")
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ class Base:
     def close(self) -> None:
         """Nothing to release: the arrays go with their buffers."""
 
-    def __enter__(self) -> Self:
+    def __enter__(self: Self) -> Self:
         return self
 
     def __exit__(
