@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from nn.model.config import MoEConfig, preset
 from nn.model.kv_cache import KVCache
 from nn.model.moe import MoELayer
 from nn.model.rope import RopeTables
-from nn.model.router import Router
+from nn.model.router import Router, Routing
 from nn.model.weights import Weights
 from nn.tensor.backend import Backend, Buffer
 from nn.tensor.dtype import DType
@@ -130,9 +130,11 @@ class MoETransformer:
             if not 0 <= id < self.config.vocab_size:
                 raise messages.id_out_of_range(id=int(id), position=position, largest=self.config.vocab_size - 1)
 
-    def forward(self, ids: Buffer, batch: int, seq_len: int) -> Buffer:
+    def forward(
+        self, ids: Buffer, batch: int, seq_len: int, observe: Callable[[int, Routing], None] | None = None
+    ) -> Buffer:
         """Logits [batch seq_len, vocab_size] f32 on the device; ids [batch seq_len] i32. In training the routers'
-        two losses are added to `balance_loss` and `z_loss`."""
+        two losses are added to `balance_loss` and `z_loss`. `observe` sees each layer's routing as it is made."""
         tokens = batch * seq_len
         self._ids = ids
         positions = self.positions(batch, seq_len)
@@ -141,6 +143,8 @@ class MoETransformer:
             block.forward(self._hidden(layer + 1, tokens), self._hidden(layer, tokens), positions, batch, seq_len)
             if self.training:
                 block.moe.router.losses(self.balance_loss, self.z_loss, tokens)
+            if observe is not None:
+                observe(layer, block.moe.router.routing(tokens))
         return self._logits(self._hidden(len(self.blocks), tokens), tokens)
 
     def extend(self, ids: Buffer, positions: Buffer, cache: KVCache, new_len: int) -> Buffer:

@@ -1,5 +1,5 @@
 """Importing this registers every subcommand."""
 
-from nn.cli.commands import evaluate, generate, info, init, logits, prepare, train
+from nn.cli.commands import bench, evaluate, generate, info, init, inspect, logits, prepare, train
 
-__all__ = ["evaluate", "generate", "info", "init", "logits", "prepare", "train"]
+__all__ = ["bench", "evaluate", "generate", "info", "init", "inspect", "logits", "prepare", "train"]
