@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstdio>
 
-#include "cunn.h"
+#include "abi.h"
 
 namespace cunn {
 
@@ -23,6 +23,12 @@ class Failure {
  private:
   int32_t status_;
   char text_[448];
+};
+
+// A failure whose sentence names its op already: one that an earlier call caused.
+class Reported : public Failure {
+ public:
+  explicit Reported(const char *text) : Failure(CUNN_DEVICE, "%s", text) {}
 };
 
 }  // namespace cunn

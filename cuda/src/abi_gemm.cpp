@@ -1,0 +1,104 @@
+// Matrix products: checks.
+#include "call.h"
+
+using namespace cunn;
+
+namespace {
+
+// The matrices of one product, each repeated `batch` times at its stride.
+struct Operands {
+  Extent c, a, b;
+};
+
+Extent repeated(Call &call, int64_t batch, const char *stride_name, int64_t stride, int64_t rows, int64_t cols,
+                const char *ld_name, int64_t ld) {
+  call.at_least(ld_name, ld, cols);
+  call.at_least(stride_name, stride, 0);
+  return strided(cols, {batch, stride}, {rows, ld});
+}
+
+GemmArgs problem(Call &call, const Operands &extents, cunn_buffer c, cunn_buffer a, cunn_buffer b, bool trans_a,
+                 bool trans_b, int64_t m, int64_t n, int64_t k, int64_t ldc, int64_t lda, int64_t ldb, double alpha,
+                 double beta) {
+  const Elements ec = call.out("c", c, extents.c, kAnyFloat);
+  const Elements ea = call.in("a", a, extents.a, kAnyFloat);
+  const Elements eb = call.in("b", b, extents.b, kAnyFloat);
+  const float narrow_alpha = call.real32("alpha", alpha), narrow_beta = call.real32("beta", beta);
+  return {ec.data, ec.dtype, ldc, ea.data, ea.dtype, lda, trans_a,      eb.data,
+          eb.dtype, ldb, trans_b, m, n, k, narrow_alpha, narrow_beta};
+}
+
+}  // namespace
+
+int32_t cunn_gemm(cunn_context context, cunn_buffer c, cunn_buffer a, cunn_buffer b, int32_t trans_a, int32_t trans_b,
+                  int64_t m, int64_t n, int64_t k, int64_t ldc, int64_t lda, int64_t ldb, double alpha, double beta) {
+  return run_op<OpId::gemm>(context, [&](Call &call) {
+    call.dims({{"m", m}, {"n", n}, {"k", k}, {"ldc", ldc}, {"lda", lda}, {"ldb", ldb}});
+    const bool ta = call.flag("trans_a", trans_a), tb = call.flag("trans_b", trans_b);
+    call.nothing_when(m == 0 || n == 0);
+    const Operands extents = {call.matrix(m, n, "ldc", ldc), call.matrix(ta ? k : m, ta ? m : k, "lda", lda),
+                              call.matrix(tb ? n : k, tb ? k : n, "ldb", ldb)};
+    return problem(call, extents, c, a, b, ta, tb, m, n, k, ldc, lda, ldb, alpha, beta);
+  });
+}
+
+int32_t cunn_gemm_batched(cunn_context context, cunn_buffer c, cunn_buffer a, cunn_buffer b, int32_t trans_a,
+                          int32_t trans_b, int64_t batch, int64_t m, int64_t n, int64_t k, int64_t ldc, int64_t lda,
+                          int64_t ldb, int64_t stride_c, int64_t stride_a, int64_t stride_b, double alpha,
+                          double beta) {
+  return run_op<OpId::gemm_batched>(context, [&](Call &call) {
+    call.dims({{"batch", batch}, {"m", m}, {"n", n}, {"k", k}, {"ldc", ldc}, {"lda", lda}, {"ldb", ldb},
+               {"stride_c", stride_c}, {"stride_a", stride_a}, {"stride_b", stride_b}});
+    const bool ta = call.flag("trans_a", trans_a), tb = call.flag("trans_b", trans_b);
+    call.nothing_when(batch == 0 || m == 0 || n == 0);
+    const Operands extents = {
+        repeated(call, batch, "stride_c", stride_c, m, n, "ldc", ldc),
+        repeated(call, batch, "stride_a", stride_a, ta ? k : m, ta ? m : k, "lda", lda),
+        repeated(call, batch, "stride_b", stride_b, tb ? n : k, tb ? k : n, "ldb", ldb)};
+    return GemmBatchedArgs{problem(call, extents, c, a, b, ta, tb, m, n, k, ldc, lda, ldb, alpha, beta), batch,
+                           stride_c, stride_a, stride_b};
+  });
+}
+
+int32_t cunn_gemm_grouped_rows(cunn_context context, cunn_buffer c, cunn_buffer a, cunn_buffer b, cunn_buffer offsets,
+                               cunn_buffer a_rows, int32_t trans_b, int64_t groups, int64_t m, int64_t n, int64_t k,
+                               int64_t a_row_count, int64_t ldc, int64_t lda, int64_t ldb, int64_t stride_b,
+                               double beta) {
+  return run_op<OpId::gemm_grouped_rows>(context, [&](Call &call) {
+    call.dims({{"groups", groups}, {"m", m}, {"n", n}, {"k", k}, {"a_row_count", a_row_count}, {"ldc", ldc},
+               {"lda", lda}, {"ldb", ldb}, {"stride_b", stride_b}});
+    const bool tb = call.flag("trans_b", trans_b);
+    call.nothing_when(groups == 0 || m == 0 || n == 0);
+    call.fits_i32("m", m);
+    const int64_t rows_of_a = a_rows == 0 ? m : a_row_count;
+    const Elements ec = call.out("c", c, call.matrix(m, n, "ldc", ldc), kAnyFloat);
+    const Elements ea = call.in("a", a, call.matrix(rows_of_a, k, "lda", lda), kAnyFloat);
+    const Elements eb = call.in(
+        "b", b, repeated(call, groups, "stride_b", stride_b, tb ? n : k, tb ? k : n, "ldb", ldb), kAnyFloat);
+    const int32_t *starts = call.in<int32_t>("offsets", offsets, dense(groups + 1));
+    const int32_t *rows = call.in_or_none<int32_t>("a_rows", a_rows, dense(m));
+    return GemmGroupedRowsArgs{ec.data, ec.dtype, ldc,    ea.data, ea.dtype, lda, eb.data, eb.dtype,  ldb, tb, stride_b,
+                               starts,  rows,     groups, m,       n,        k,   rows_of_a, call.real32("beta", beta)};
+  });
+}
+
+int32_t cunn_gemm_grouped_inner(cunn_context context, cunn_buffer c, cunn_buffer a, cunn_buffer b,
+                                cunn_buffer offsets, cunn_buffer b_rows, int64_t groups, int64_t m, int64_t n,
+                                int64_t k, int64_t b_row_count, int64_t ldc, int64_t lda, int64_t ldb,
+                                int64_t stride_c, double beta) {
+  return run_op<OpId::gemm_grouped_inner>(context, [&](Call &call) {
+    call.dims({{"groups", groups}, {"m", m}, {"n", n}, {"k", k}, {"b_row_count", b_row_count}, {"ldc", ldc},
+               {"lda", lda}, {"ldb", ldb}, {"stride_c", stride_c}});
+    call.nothing_when(groups == 0 || m == 0 || n == 0);
+    call.fits_i32("k", k);
+    const int64_t rows_of_b = b_rows == 0 ? k : b_row_count;
+    const Elements ec =
+        call.out("c", c, repeated(call, groups, "stride_c", stride_c, m, n, "ldc", ldc), kAnyFloat);
+    const Elements ea = call.in("a", a, call.matrix(k, m, "lda", lda), kAnyFloat);
+    const Elements eb = call.in("b", b, call.matrix(rows_of_b, n, "ldb", ldb), kAnyFloat);
+    const int32_t *starts = call.in<int32_t>("offsets", offsets, dense(groups + 1));
+    const int32_t *rows = call.in_or_none<int32_t>("b_rows", b_rows, dense(k));
+    return GemmGroupedInnerArgs{ec.data, ec.dtype, ldc,    stride_c, ea.data, ea.dtype, lda,       eb.data, eb.dtype, ldb,
+                                starts,  rows,     groups, m,        n,       k,        rows_of_b, call.real32("beta", beta)};
+  });
+}
