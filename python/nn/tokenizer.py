@@ -83,9 +83,14 @@ class Tokenizer:
 
     def encode(self, text: str) -> NDArray[np.uint32]:
         """The ids of `text`, without special tokens."""
-        pieces = list(_pieces(text)) if self._cuts else [text]
-        encodings = self._inner.encode_batch_fast(pieces, add_special_tokens=False)
-        return np.concatenate([np.array(encoding.ids, np.uint32) for encoding in encodings])
+        return self.encode_all([text])[0]
+
+    def encode_all(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
+        """`encode` of each text, in parallel."""
+        pieces = [list(_pieces(text)) if self._cuts else [text] for text in texts]
+        flat = [piece for part in pieces for piece in part]
+        encodings = iter(self._inner.encode_batch_fast(flat, add_special_tokens=False))
+        return [np.concatenate([np.array(next(encodings).ids, np.uint32) for _ in part]) for part in pieces]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids` without special tokens; bytes that are not UTF-8 become U+FFFD."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from nn.errors import NNError
 from nn.tensor.philox import STREAM_DATA, draw_u64
 from nn.tokenizer import Tokenizer
+from nn.train import prepare as module
 from nn.train.data import IGNORED, Tokens, is_prepared, load_data, tokens_of_text
 from nn.train.prepare import find_texts, not_text_at, prepare, split_texts
 
@@ -92,8 +93,9 @@ def test_every_twentieth_is_held_out(count: int) -> None:
         assert heldout == (paths[-1:] if count > 1 else [])
 
 
-@pytest.mark.parametrize("tokenizer", [None, "bytes"])
-def test_prepared_tokens(tmp_path: Path, tokenizer: str | None) -> None:
+@pytest.mark.parametrize(("tokenizer", "together"), [(None, 100), ("bytes", 1 << 20)])
+def test_prepared_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokenizer: str | None, together: int) -> None:
+    monkeypatch.setattr(module, "_ENCODED_TOGETHER", together)
     paths = write_texts(tmp_path / "in", 43)
     out = tmp_path / "out"
     reports: list[tuple[str, int, int]] = []

@@ -110,3 +110,8 @@ def test_too_small_a_vocabulary() -> None:
     assert caught.value.exit_code == 2
     assert str(caught.value) == "vocabulary size is 258, expected at least 259 (256 bytes and 3 special tokens)"
     assert Tokenizer.train([TEXT], 259).vocab_size == 259
+
+
+def test_many_texts_at_once() -> None:
+    texts = ["", TEXT, "x", TEXT * 2]
+    assert [ids.tolist() for ids in TRAINED.encode_all(texts)] == [TRAINED.encode(text).tolist() for text in texts]

@@ -26,6 +26,8 @@ from nn.json_strict import Json, dumps
 from nn.tokenizer import Tokenizer
 
 HELD_OUT_EVERY = 20
+_ENCODED_TOGETHER = 1 << 20
+"""Bytes of text that are encoded in parallel."""
 BYTES_TOKENIZER = "bytes"
 _OUTPUTS = {"train.bin", "heldout.bin", "data.json", "tokenizer.json"}
 
@@ -126,18 +128,25 @@ def encode_texts(
     data_not_text (the file changed meanwhile), tokenizer_no_eos."""
     if tokenizer.eos_id < 0:
         raise messages.tokenizer_no_eos(path=tokenizer.where)
-    for path in paths:
+    texts: list[str] = []
+    waiting = 0
+    for index, path in enumerate(paths):
         data = _read(path)
         offset = not_text_at(data)
         if offset >= 0:
             raise messages.data_not_text(path=path, offset=offset)
-        tokens = np.append(tokenizer.encode(data.decode("utf-8")), np.uint32(tokenizer.eos_id))
-        split.files += 1
-        split.tokens += len(tokens)
         split.bytes += len(data)
+        waiting += len(data)
+        texts.append(data.decode("utf-8"))
+        if waiting < _ENCODED_TOGETHER and index < len(paths) - 1:
+            continue
+        for ids in tokenizer.encode_all(texts):
+            split.files += 1
+            split.tokens += len(ids) + 1
+            yield np.append(ids, np.uint32(tokenizer.eos_id))
+        texts, waiting = [], 0
         if progress is not None:
             progress(split.files)
-        yield tokens
 
 
 def prepare(
