@@ -9,7 +9,7 @@ import numpy as np
 
 from nn.tensor.buffer import Buffer
 from nn.tensor.reference.base import Base
-from nn.tensor.reference.call import FLOATS, I32, Call, Extent, dense
+from nn.tensor.reference.call import FLOATS, I32, Call, Extent, dense, strided
 from nn.tensor.reference.memory import FloatArray, ReferenceBuffer, load, store
 from nn.tensor.reference.softmax import logsumexp
 
@@ -27,36 +27,39 @@ class Heads:
     kv_strides: tuple[int, int] = (0, 0)
 
     def check(self, call: Call, seq_name: str = "seq_len") -> None:
-        call.dims(
-            **{
-                "batch": self.batch,
-                seq_name: self.seq_len,
-                "n_heads": self.n_heads,
-                "n_kv_heads": self.n_kv_heads,
-                "head_dim": self.head_dim,
-            }
-        )
-        call.at_least("n_kv_heads", self.n_kv_heads, 1)
-        call.require(
-            self.n_heads % self.n_kv_heads == 0,
-            f"n_heads is {self.n_heads}, expected a multiple of n_kv_heads {self.n_kv_heads}",
-        )
+        dims = {
+            "batch": self.batch,
+            seq_name: self.seq_len,
+            "n_heads": self.n_heads,
+            "n_kv_heads": self.n_kv_heads,
+            "head_dim": self.head_dim,
+            "q_token_stride": self.q_strides[0],
+            "q_head_stride": self.q_strides[1],
+            "kv_token_stride": self.kv_strides[0],
+            "kv_head_stride": self.kv_strides[1],
+        }
+        call.dims(**dims)
         call.nothing = 0 in (self.batch, self.seq_len, self.n_heads, self.head_dim)
+        if self.n_heads:
+            call.at_least("n_kv_heads", self.n_kv_heads, 1)
+        call.require(
+            self.n_kv_heads == 0 or self.n_heads % self.n_kv_heads == 0,
+            f"n_heads is {self.n_heads}, expected a multiple of n_kv_heads = {self.n_kv_heads}",
+        )
+        call.fits_i32(seq_name, self.seq_len)
 
     @property
     def tokens(self) -> int:
         return self.batch * self.seq_len
 
-    def q_extent(self, call: Call) -> Extent:
-        token, head = self.q_strides
-        return call.heads(self.tokens, self.n_heads, self.head_dim, "q_token_stride", token, "q_head_stride", head)
+    def q_extent(self) -> Extent:
+        return strided(self.head_dim, (self.tokens, self.q_strides[0]), (self.n_heads, self.q_strides[1]))
 
-    def kv_extent(self, call: Call) -> Extent:
-        token, head = self.kv_strides
-        return call.heads(self.tokens, self.n_kv_heads, self.head_dim, "kv_token_stride", token, "kv_head_stride", head)
+    def kv_extent(self) -> Extent:
+        return strided(self.head_dim, (self.tokens, self.kv_strides[0]), (self.n_kv_heads, self.kv_strides[1]))
 
     def out_extent(self) -> Extent:
-        return dense(self.tokens, self.n_heads * self.head_dim)
+        return dense(self.tokens, self.n_heads, self.head_dim)
 
     def matrix_extent(self) -> Extent:
         return dense(self.batch, self.n_heads, self.seq_len, self.seq_len)
@@ -135,8 +138,8 @@ class Attention(Base):
         )
         s.check(call)
         to = call.out("scores", scores, s.matrix_extent())
-        queries = call.into("q", q, s.q_extent(call))
-        keys = call.into("k", k, s.kv_extent(call))
+        queries = call.into("q", q, s.q_extent())
+        keys = call.into("k", k, s.kv_extent())
         factor = call.real32("scale", scale)
 
         def run() -> None:
@@ -177,10 +180,10 @@ class Attention(Base):
             (kv_token_stride, kv_head_stride),
         )
         s.check(call)
-        to_q, to_k = call.out("dq", dq, s.q_extent(call)), call.out("dk", dk, s.kv_extent(call))
+        to_q, to_k = call.out("dq", dq, s.q_extent()), call.out("dk", dk, s.kv_extent())
         grad = call.into("dscores", dscores, s.matrix_extent())
-        queries = call.into("q", q, s.q_extent(call))
-        keys = call.into("k", k, s.kv_extent(call))
+        queries = call.into("q", q, s.q_extent())
+        keys = call.into("k", k, s.kv_extent())
         factor = call.real32("scale", scale)
 
         def run() -> None:
@@ -212,7 +215,7 @@ class Attention(Base):
         s.check(call)
         to = call.out("out", out, s.out_extent())
         weights = call.into("probs", probs, s.matrix_extent())
-        values = call.into("v", v, s.kv_extent(call))
+        values = call.into("v", v, s.kv_extent())
 
         def run() -> None:
             p, vs = np.tril(load(weights, s.matrix_shape)), s.kv(values)
@@ -241,10 +244,10 @@ class Attention(Base):
         call = Call("attention_output_backward")
         s = Heads(batch, seq_len, n_heads, n_kv_heads, head_dim, kv_strides=(kv_token_stride, kv_head_stride))
         s.check(call)
-        to_p, to_v = call.out("dprobs", dprobs, s.matrix_extent()), call.out("dv", dv, s.kv_extent(call))
+        to_p, to_v = call.out("dprobs", dprobs, s.matrix_extent()), call.out("dv", dv, s.kv_extent())
         grad = call.into("dout", dout, s.out_extent())
         weights = call.into("probs", probs, s.matrix_extent())
-        values = call.into("v", v, s.kv_extent(call))
+        values = call.into("v", v, s.kv_extent())
 
         def run() -> None:
             p, vs, do = np.tril(load(weights, s.matrix_shape)), s.kv(values), s.out(grad)
@@ -288,11 +291,11 @@ class Attention(Base):
         )
         s.check(call)
         to, to_lse = call.out("out", out, s.out_extent(), FLOATS), call.out("lse", lse, dense(s.tokens, n_heads))
-        queries = call.into("q", q, s.q_extent(call))
-        keys, values = call.into("k", k, s.kv_extent(call), FLOATS), call.into("v", v, s.kv_extent(call), FLOATS)
-        call.same_dtype("v", values, "k", keys)
+        queries = call.into("q", q, s.q_extent())
+        keys, values = call.into("k", k, s.kv_extent(), FLOATS), call.into("v", v, s.kv_extent(), FLOATS)
         limits = call.into_or_none("lengths", lengths, dense(batch), I32)
         factor = call.real32("scale", scale)
+        call.same_dtype("v", values, "k", keys)
 
         def run() -> None:
             tokens = self.lengths_of(call.op, limits, batch, seq_len)
@@ -345,16 +348,16 @@ class Attention(Base):
             (kv_token_stride, kv_head_stride),
         )
         s.check(call)
-        to_q, to_k = call.out("dq", dq, s.q_extent(call)), call.out("dk", dk, s.kv_extent(call))
-        to_v = call.out("dv", dv, s.kv_extent(call))
+        to_q, to_k = call.out("dq", dq, s.q_extent()), call.out("dk", dk, s.kv_extent())
+        to_v = call.out("dv", dv, s.kv_extent())
         grad = call.into("dout", dout, s.out_extent())
-        queries = call.into("q", q, s.q_extent(call))
-        keys, values = call.into("k", k, s.kv_extent(call), FLOATS), call.into("v", v, s.kv_extent(call), FLOATS)
-        call.same_dtype("v", values, "k", keys)
+        queries = call.into("q", q, s.q_extent())
+        keys, values = call.into("k", k, s.kv_extent(), FLOATS), call.into("v", v, s.kv_extent(), FLOATS)
         result = call.into("out", out, s.out_extent())
         norms = call.into("lse", lse, dense(s.tokens, n_heads))
         limits = call.into_or_none("lengths", lengths, dense(batch), I32)
         factor = call.real32("scale", scale)
+        call.same_dtype("v", values, "k", keys)
 
         def run() -> None:
             tokens = self.lengths_of(call.op, limits, batch, seq_len)

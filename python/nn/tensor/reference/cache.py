@@ -37,19 +37,18 @@ class Cache(Base):
     ) -> None:
         call = Call("cache_append")
         s = Heads(batch, new_len, n_kv_heads, n_kv_heads, head_dim, kv_strides=(kv_token_stride, kv_head_stride))
-        call.dims(batch=batch, new_len=new_len, n_kv_heads=n_kv_heads, head_dim=head_dim)
-        call.nothing = 0 in (batch, new_len, n_kv_heads, head_dim)
-        _check_pages(call, batch, page_size, pages_per_sequence, n_pages, block_table)
+        s.check(call, "new_len")
+        _check_pages(call, s, page_size, pages_per_sequence, n_pages, block_table)
         shape = (n_pages, page_size, n_kv_heads, head_dim)
         to_k, to_v = (
             call.out("k_cache", k_cache, dense(*shape), FLOATS),
             call.out("v_cache", v_cache, dense(*shape), FLOATS),
         )
-        call.same_dtype("v_cache", to_v, "k_cache", to_k)
-        keys, values = call.into("k", k, s.kv_extent(call)), call.into("v", v, s.kv_extent(call))
+        keys, values = call.into("k", k, s.kv_extent()), call.into("v", v, s.kv_extent())
         table = call.into_or_none("block_table", block_table, dense(batch, pages_per_sequence), I32)
         at = call.into("positions", positions, dense(batch), I32)
         limits = call.into_or_none("lengths", lengths, dense(batch), I32)
+        call.same_dtype("v_cache", to_v, "k_cache", to_k)
 
         def run() -> None:
             places = self._places(call.op, table, at, limits, batch, new_len, page_size, pages_per_sequence, n_pages)
@@ -90,19 +89,19 @@ class Cache(Base):
         call = Call("attention_cached_forward")
         s = Heads(batch, new_len, n_heads, n_kv_heads, head_dim, (q_token_stride, q_head_stride))
         s.check(call, "new_len")
-        _check_pages(call, batch, page_size, pages_per_sequence, n_pages, block_table)
+        _check_pages(call, s, page_size, pages_per_sequence, n_pages, block_table)
         shape = (n_pages, page_size, n_kv_heads, head_dim)
         to = call.out("out", out, s.out_extent(), FLOATS)
-        queries = call.into("q", q, s.q_extent(call))
+        queries = call.into("q", q, s.q_extent())
         keys, values = (
             call.into("k_cache", k_cache, dense(*shape), FLOATS),
             call.into("v_cache", v_cache, dense(*shape), FLOATS),
         )
-        call.same_dtype("v_cache", values, "k_cache", keys)
         table = call.into_or_none("block_table", block_table, dense(batch, pages_per_sequence), I32)
         at = call.into("positions", positions, dense(batch), I32)
         limits = call.into_or_none("lengths", lengths, dense(batch), I32)
         factor = call.real32("scale", scale)
+        call.same_dtype("v_cache", values, "k_cache", keys)
 
         def run() -> None:
             places = self._places(call.op, table, at, limits, batch, new_len, page_size, pages_per_sequence, n_pages)
@@ -159,12 +158,16 @@ class Cache(Base):
 
 
 def _check_pages(
-    call: Call, batch: int, page_size: int, pages_per_sequence: int, n_pages: int, table: Buffer | None
+    call: Call, s: Heads, page_size: int, pages_per_sequence: int, n_pages: int, table: Buffer | None
 ) -> None:
     call.dims(page_size=page_size, pages_per_sequence=pages_per_sequence, n_pages=n_pages)
     call.require(
         page_size > 0 and page_size % PAGE_MULTIPLE == 0,
         f"page_size is {page_size}, expected a multiple of {PAGE_MULTIPLE}",
     )
+    capacity = page_size * pages_per_sequence
+    call.fits_i32("page_size x pages_per_sequence", capacity)
+    call.at_most("new_len", s.seq_len, capacity, "page_size x pages_per_sequence")
     if table is None:
-        call.at_least("n_pages", n_pages, batch * pages_per_sequence)
+        call.at_least("n_pages", n_pages, s.batch * pages_per_sequence)
+    call.fits_i32("n_pages", n_pages)

@@ -107,7 +107,7 @@ class Call:
     # ---------------- numbers
 
     def dims(self, **dims: int) -> None:
-        """At least 0, and remembered for a graph's text; a problem with a dim of 0 has no elements."""
+        """At least 0; remembered for a graph's text."""
         for name, value in dims.items():
             self.at_least(name, value, 0)
             self.numbers.append((name, value))
@@ -122,21 +122,35 @@ class Call:
     def fits_i32(self, name: str, count: int) -> None:
         self.at_most(name, count, _I32_MAX, "they are numbered in i32")
 
-    def real(self, name: str, value: float) -> float:
+    def numbered(self, name: str, start: int, n: int) -> None:
+        """n elements that are numbered from start, in 63 bits."""
+        self.at_least(name, start, 0)
+        self.require(start + n <= _I64_MAX, f"{name} is {start}, which leaves no room for {n} elements in 63 bits")
+
+    def flag(self, name: str, value: bool) -> bool:
+        self.require(value in (0, 1), f"{name} is {value}, expected 0 or 1")
+        self.numbers.append((name, int(value)))
+        return bool(value)
+
+    def real(self, name: str, value: float, least: float = -math.inf) -> float:
         self.require(math.isfinite(value), f"{name} is {value:g}, expected a finite number")
-        self.numbers.append((name, value))
+        self.require(value >= least, f"{name} is {value:g}, expected at least {least:g}")
+        self.numbers.append((name, float(value)))
         return value
 
-    def real32(self, name: str, value: float) -> np.float32:
+    def real32(self, name: str, value: float, least: float = -math.inf) -> np.float32:
         with np.errstate(over="ignore"):
-            narrow = np.float32(value)
+            narrow = np.float32(self.real(name, value, least))
         self.require(bool(np.isfinite(narrow)), f"{name} is {value:g}, expected a finite f32")
-        self.numbers.append((name, value))
         return narrow
 
-    def at_least_real(self, name: str, value: float, least: float) -> float:
-        self.require(self.real(name, value) >= least, f"{name} is {value:g}, expected at least {least:g}")
-        return value
+    def fill_value(self, name: str, value: float, dtype: DType) -> None:
+        """An integer dtype takes integers in its range, a float dtype takes anything."""
+        if not dtype.is_float:
+            limits = np.iinfo(dtype.storage)
+            holds = math.isfinite(value) and limits.min <= value <= limits.max and value == int(value)
+            self.require(holds, f"{name} is {value:g}, expected an integer that {dtype.label} holds")
+        self.numbers.append((name, float(value)))
 
     # ---------------- extents
 
@@ -144,19 +158,13 @@ class Call:
         self.at_least(ld_name, ld, cols)
         return rows_of(rows, cols, ld)
 
-    def heads(
-        self,
-        tokens: int,
-        heads: int,
-        head_dim: int,
-        token_name: str,
-        token_stride: int,
-        head_name: str,
-        head_stride: int,
+    def repeated(
+        self, batch: int, stride_name: str, stride: int, rows: int, cols: int, ld_name: str, ld: int
     ) -> Extent:
-        self.at_least(token_name, token_stride, 0)
-        self.at_least(head_name, head_stride, 0)
-        return strided(head_dim, (tokens, token_stride), (heads, head_stride))
+        """batch matrices, stride elements apart."""
+        self.at_least(ld_name, ld, cols)
+        self.at_least(stride_name, stride, 0)
+        return strided(cols, (batch, stride), (rows, ld))
 
     # ---------------- buffers
 

@@ -38,6 +38,10 @@ def dequantized(blocks: Array, dtype: DType) -> FloatArray:
     return d * (np.concatenate([body & 15, body >> 4], axis=1).astype(np.float32) - 8)
 
 
+def _check_blocks(call: Call, n: int) -> None:
+    call.require(n % QUANT_BLOCK == 0, f"n is {n}, expected a multiple of {QUANT_BLOCK} (a block of q8 or q4)")
+
+
 class Conversion(Base):
     def copy(self, y: Buffer, x: Buffer, n: int) -> None:
         call = Call("copy")
@@ -47,7 +51,7 @@ class Conversion(Base):
         source = call.into("x", x, dense(n), tuple(DType))
         call.same_dtype("x", source, "y", to)
         if to.dtype.is_quantized:
-            call.require(n % QUANT_BLOCK == 0, f"n is {n}, expected a multiple of {QUANT_BLOCK} for {to.dtype.label}")
+            _check_blocks(call, n)
         size = to.dtype.storage_count(n)
 
         def run() -> None:
@@ -75,8 +79,9 @@ class Conversion(Base):
 
     def pack(self, y: Buffer, x: Buffer, transpose: bool, rows: int, cols: int, ldy: int, ldx: int) -> None:
         call = Call("pack")
-        call.dims(rows=rows, cols=cols)
+        call.dims(rows=rows, cols=cols, ldy=ldy, ldx=ldx)
         call.nothing = 0 in (rows, cols)
+        transpose = call.flag("transpose", transpose)
         to = call.out("y", y, call.matrix(rows, cols, "ldy", ldy), UNQUANTIZED)
         extent = call.matrix(cols, rows, "ldx", ldx) if transpose else call.matrix(rows, cols, "ldx", ldx)
         source = call.into("x", x, extent, UNQUANTIZED)
@@ -113,6 +118,6 @@ class Conversion(Base):
     def _blocks(self, op: str, n: int) -> Call:
         call = Call(op)
         call.dims(n=n)
-        call.require(n % QUANT_BLOCK == 0, f"n is {n}, expected a multiple of {QUANT_BLOCK}")
         call.nothing = n == 0
+        _check_blocks(call, n)
         return call

@@ -27,18 +27,19 @@ def sampled(row: FloatArray, temperature: float, top_k: int, top_p: float, draw:
     return int(order[min(chosen, kept - 1)])
 
 
-def _start(op: str, rows: int, cols: int) -> Call:
+def _start(op: str, rows: int, cols: int, ld: int) -> Call:
     call = Call(op)
-    call.dims(rows=rows, cols=cols)
+    call.dims(rows=rows, cols=cols, ld=ld)
+    call.nothing = rows == 0
     call.at_least("cols", cols, 1)
     call.fits_i32("cols", cols)
-    call.nothing = rows == 0
+    call.at_least("ld", ld, cols)
     return call
 
 
 class Decode(Base):
     def argmax(self, ids: Buffer, logits: Buffer, rows: int, cols: int, ld: int) -> None:
-        call = _start("argmax", rows, cols)
+        call = _start("argmax", rows, cols, ld)
         to = call.out("ids", ids, dense(rows), I32)
         scores = call.into("logits", logits, call.matrix(rows, cols, "ld", ld))
 
@@ -61,7 +62,7 @@ class Decode(Base):
         cols: int,
         ld: int,
     ) -> None:
-        call = _start("sample", rows, cols)
+        call = _start("sample", rows, cols, ld)
         to = call.out("ids", ids, dense(rows), I32)
         scores = call.into("logits", logits, call.matrix(rows, cols, "ld", ld))
         heat = call.into("temperature", temperature, dense(rows))
@@ -94,8 +95,8 @@ class Decode(Base):
     def decode_advance(self, positions: Buffer, finished: Buffer, ids: Buffer, batch: int, eos_id: int) -> None:
         call = Call("decode_advance")
         call.dims(batch=batch)
-        call.at_least("eos_id", eos_id, -1)
         call.nothing = batch == 0
+        call.at_least("eos_id", eos_id, -1)
         at, done = (
             call.out("positions", positions, dense(batch), I32),
             call.out("finished", finished, dense(batch), I32),

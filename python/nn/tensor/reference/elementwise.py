@@ -107,7 +107,7 @@ class Elementwise(Base):
     def fill(self, y: Buffer, n: int, value: float) -> None:
         call = _start("fill", n)
         to = call.out("y", y, dense(n), UNQUANTIZED)
-        call.numbers.append(("value", value))
+        call.fill_value("value", value, to.dtype)
 
         def run() -> None:
             if to.dtype is DType.BF16:

@@ -12,11 +12,11 @@ from nn.tensor.reference.memory import ReferenceBuffer, load, store, window
 from nn.tensor.reference.softmax import logsumexp
 
 
-def _start(op: str, rows: int, vocab: int) -> Call:
+def _start(op: str, rows: int, vocab: int, **dims: int) -> Call:
     call = Call(op)
-    call.dims(rows=rows, vocab=vocab)
-    call.fits_i32("vocab", vocab)
-    call.nothing = 0 in (rows, vocab)
+    call.dims(rows=rows, vocab=vocab, **dims)
+    call.nothing = rows == 0
+    call.at_least("vocab", vocab, 1)
     return call
 
 
@@ -48,7 +48,7 @@ class Loss(Base):
         vocab: int,
         ld: int,
     ) -> None:
-        call = _start("cross_entropy_forward", rows, vocab)
+        call = _start("cross_entropy_forward", rows, vocab, ld=ld)
         to, to_rows = call.out("loss", loss, dense(1)), call.out("losses", losses, dense(rows))
         to_lse = call.out("lse", lse, dense(rows))
         scores = call.into("logits", logits, call.matrix(rows, vocab, "ld", ld))
@@ -78,7 +78,7 @@ class Loss(Base):
         vocab: int,
         ld: int,
     ) -> None:
-        call = _start("cross_entropy_backward", rows, vocab)
+        call = _start("cross_entropy_backward", rows, vocab, ld=ld)
         to = call.out("dlogits", dlogits, call.matrix(rows, vocab, "ld", ld))
         scores = call.into("logits", logits, call.matrix(rows, vocab, "ld", ld), alias=("dlogits",))
         norms = call.into("lse", lse, dense(rows))

@@ -13,14 +13,31 @@ from nn.tensor.reference.softmax import logsumexp, softmax, softmax_gradient
 from nn.tensor.reference.softmax import top_k as largest
 
 
-def _start(op: str, tokens: int, **dims: int) -> Call:
+def _routing(op: str, tokens: int, n_experts: int, top_k: int) -> Call:
     call = Call(op)
-    call.dims(tokens=tokens, **dims)
-    if "top_k" in dims:
-        call.fits_i32("tokens x top_k", tokens * dims["top_k"])
-    if "n_experts" in dims and "top_k" in dims:
-        call.at_most("top_k", dims["top_k"], dims["n_experts"], "there are no more experts")
-    call.nothing = 0 in (tokens, *dims.values())
+    call.dims(tokens=tokens, n_experts=n_experts, top_k=top_k)
+    call.at_least("top_k", top_k, 1)
+    call.at_most("top_k", top_k, n_experts, "n_experts")
+    call.fits_i32("n_experts", n_experts)
+    call.fits_i32("tokens x top_k", tokens * top_k)
+    call.nothing = tokens == 0
+    return call
+
+
+def _rows(op: str, tokens: int, top_k: int, hidden: int) -> Call:
+    call = Call(op)
+    call.dims(tokens=tokens, top_k=top_k, hidden=hidden)
+    call.at_least("top_k", top_k, 1)
+    call.fits_i32("tokens x top_k", tokens * top_k)
+    call.nothing = 0 in (tokens, hidden)
+    return call
+
+
+def _logits(op: str, tokens: int, n_experts: int) -> Call:
+    call = Call(op)
+    call.dims(tokens=tokens, n_experts=n_experts)
+    call.at_least("n_experts", n_experts, 1)
+    call.nothing = tokens == 0
     return call
 
 
@@ -28,7 +45,7 @@ class MoE(Base):
     def moe_route_forward(
         self, probs: Buffer, experts: Buffer, weights: Buffer, logits: Buffer, tokens: int, n_experts: int, top_k: int
     ) -> None:
-        call = _start("moe_route_forward", tokens, n_experts=n_experts, top_k=top_k)
+        call = _routing("moe_route_forward", tokens, n_experts, top_k)
         to_probs = call.out("probs", probs, dense(tokens, n_experts))
         to_experts = call.out("experts", experts, dense(tokens, top_k), I32)
         to_weights = call.out("weights", weights, dense(tokens, top_k))
@@ -57,7 +74,7 @@ class MoE(Base):
         n_experts: int,
         top_k: int,
     ) -> None:
-        call = _start("moe_route_backward", tokens, n_experts=n_experts, top_k=top_k)
+        call = _routing("moe_route_backward", tokens, n_experts, top_k)
         to = call.out("dlogits", dlogits, dense(tokens, n_experts))
         grad = call.into("dweights", dweights, dense(tokens, top_k))
         grad_probs = call.into_or_none("dprobs", dprobs, dense(tokens, n_experts))
@@ -93,11 +110,11 @@ class MoE(Base):
         n_experts: int,
         top_k: int,
     ) -> None:
-        call = _start("moe_dispatch_forward", tokens, n_experts=n_experts, top_k=top_k)
+        call = _routing("moe_dispatch_forward", tokens, n_experts, top_k)
         call.nothing = False  # without rows the offsets are still written
         rows = tokens * top_k
         to_offsets = call.out("offsets", offsets, dense(n_experts + 1), I32)
-        to_token = call.out("row_token", row_token, dense(rows), I32)
+        to_token = call.out("row_token", row_token, dense(tokens, top_k), I32)
         to_row = call.out("token_row", token_row, dense(tokens, top_k), I32)
         chosen = call.into("experts", experts, dense(tokens, top_k), I32)
 
@@ -115,13 +132,13 @@ class MoE(Base):
     def moe_dispatch_backward(
         self, dx: Buffer, drows: Buffer, token_row: Buffer, tokens: int, top_k: int, hidden: int
     ) -> None:
-        call = _start("moe_dispatch_backward", tokens, top_k=top_k, hidden=hidden)
+        call = _rows("moe_dispatch_backward", tokens, top_k, hidden)
         to = call.out("dx", dx, dense(tokens, hidden))
-        grad = call.into("drows", drows, dense(tokens * top_k, hidden))
+        grad = call.into("drows", drows, dense(tokens, top_k, hidden))
         places = call.into("token_row", token_row, dense(tokens, top_k), I32)
 
         def run() -> None:
-            index = self._rows(call.op, places, tokens, top_k)
+            index = self._token_rows(call.op, places, tokens, top_k)
             if index is not None:
                 store(to, load(grad, (tokens * top_k, hidden))[index].sum(axis=1))
 
@@ -138,15 +155,15 @@ class MoE(Base):
         top_k: int,
         hidden: int,
     ) -> None:
-        call = _start("moe_combine_forward", tokens, top_k=top_k, hidden=hidden)
+        call = _rows("moe_combine_forward", tokens, top_k, hidden)
         to = call.out("y", y, dense(tokens, hidden))
         stream = call.into_or_none("residual", residual, dense(tokens, hidden), alias=("y",))
-        values = call.into("rows", rows, dense(tokens * top_k, hidden))
+        values = call.into("rows", rows, dense(tokens, top_k, hidden))
         kept = call.into("weights", weights, dense(tokens, top_k))
         places = call.into("token_row", token_row, dense(tokens, top_k), I32)
 
         def run() -> None:
-            index = self._rows(call.op, places, tokens, top_k)
+            index = self._token_rows(call.op, places, tokens, top_k)
             if index is None:
                 return
             total = np.zeros((tokens, hidden), np.float32)
@@ -168,16 +185,16 @@ class MoE(Base):
         top_k: int,
         hidden: int,
     ) -> None:
-        call = _start("moe_combine_backward", tokens, top_k=top_k, hidden=hidden)
-        to_rows = call.out("drows", drows, dense(tokens * top_k, hidden))
+        call = _rows("moe_combine_backward", tokens, top_k, hidden)
+        to_rows = call.out("drows", drows, dense(tokens, top_k, hidden))
         to_weights = call.out("dweights", dweights, dense(tokens, top_k))
         grad = call.into("dy", dy, dense(tokens, hidden))
-        values = call.into("rows", rows, dense(tokens * top_k, hidden), alias=("drows",))
+        values = call.into("rows", rows, dense(tokens, top_k, hidden), alias=("drows",))
         kept = call.into("weights", weights, dense(tokens, top_k))
         places = call.into("token_row", token_row, dense(tokens, top_k), I32)
 
         def run() -> None:
-            index = self._rows(call.op, places, tokens, top_k)
+            index = self._token_rows(call.op, places, tokens, top_k)
             if index is None:
                 return
             dys, w = load(grad, (tokens, 1, hidden)), load(kept, (tokens, top_k, 1))
@@ -199,7 +216,7 @@ class MoE(Base):
         n_experts: int,
         top_k: int,
     ) -> None:
-        call = _start("moe_balance_loss_forward", tokens, n_experts=n_experts, top_k=top_k)
+        call = _routing("moe_balance_loss_forward", tokens, n_experts, top_k)
         to, to_fractions = call.out("loss", loss, dense(1)), call.out("fractions", fractions, dense(n_experts))
         p = call.into("probs", probs, dense(tokens, n_experts))
         chosen = call.into("experts", experts, dense(tokens, top_k), I32)
@@ -218,7 +235,7 @@ class MoE(Base):
     def moe_balance_loss_backward(
         self, dprobs: Buffer, fractions: Buffer, tokens: int, n_experts: int, top_k: int, coef: float
     ) -> None:
-        call = _start("moe_balance_loss_backward", tokens, n_experts=n_experts, top_k=top_k)
+        call = _routing("moe_balance_loss_backward", tokens, n_experts, top_k)
         to = call.out("dprobs", dprobs, dense(tokens, n_experts))
         share = call.into("fractions", fractions, dense(n_experts))
         call.real("coef", coef)
@@ -230,7 +247,7 @@ class MoE(Base):
         self.submit(call, run)
 
     def moe_z_loss_forward(self, loss: Buffer, logits: Buffer, tokens: int, n_experts: int) -> None:
-        call = _start("moe_z_loss_forward", tokens, n_experts=n_experts)
+        call = _logits("moe_z_loss_forward", tokens, n_experts)
         to = call.out("loss", loss, dense(1))
         scores = call.into("logits", logits, dense(tokens, n_experts))
 
@@ -241,7 +258,7 @@ class MoE(Base):
         self.submit(call, run)
 
     def moe_z_loss_backward(self, dlogits: Buffer, logits: Buffer, tokens: int, n_experts: int, coef: float) -> None:
-        call = _start("moe_z_loss_backward", tokens, n_experts=n_experts)
+        call = _logits("moe_z_loss_backward", tokens, n_experts)
         to = call.out("dlogits", dlogits, dense(tokens, n_experts))
         scores = call.into("logits", logits, dense(tokens, n_experts))
         call.real("coef", coef)
@@ -252,7 +269,7 @@ class MoE(Base):
 
         self.submit(call, run)
 
-    def _rows(self, op: str, places: ReferenceBuffer, tokens: int, top_k: int) -> Array | None:
+    def _token_rows(self, op: str, places: ReferenceBuffer, tokens: int, top_k: int) -> Array | None:
         """token_row, or None when an entry is no routed row."""
         index = window(places, (tokens, top_k))
         return index if self.good(op, "token_row", index, tokens * top_k) else None

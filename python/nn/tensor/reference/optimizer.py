@@ -64,7 +64,7 @@ class Optimizer(Base):
             call.out("applied", applied, dense(1), I64),
         )
         total = call.into("sum", sum, dense(1))
-        call.at_least_real("max_norm", max_norm, 0.0)
+        call.real("max_norm", max_norm, 0.0)
 
         def run() -> None:
             length = np.sqrt(load(total, (1,)))
@@ -97,9 +97,9 @@ class Optimizer(Base):
         weight_decay: float,
     ) -> None:
         call = Call("adamw_step")
-        call.dims(n=n)
-        call.at_least("start", start, 0)
+        call.dims(n=n, start=start)
         call.nothing = n == 0
+        call.numbered("start", start, n)
         to = call.out("param", param, dense(n), FLOATS)
         to_master = None if master is None else call.out("master", master, dense(n))
         to_m = call.out("m", m, dense(n), (DType.F32, DType.BF16))
@@ -108,12 +108,18 @@ class Optimizer(Base):
         rate, factor = call.into("lr", lr, dense(1)), call.into("scale", scale, dense(1))
         skip, steps = call.into("nonfinite", nonfinite, dense(1), I32), call.into("applied", applied, dense(1), I64)
         key = call.into_or_none("seed", seed, dense(1), I64)
-        rounds = to_m.dtype not in F32 or to_v.dtype not in F32 or (to_master is None and to.dtype not in F32)
-        call.require(key is not None or not rounds, "seed is 0, expected a buffer")
+        call.same_dtype("v", to_v, "m", to_m)
+        rounds = to_m.dtype not in F32 or (to_master is None and to.dtype not in F32)
+        call.require(
+            key is not None or not rounds,
+            "seed is 0, expected a buffer (16-bit values are rounded stochastically)",
+        )
         for name, beta in (("beta1", beta1), ("beta2", beta2)):
-            call.require(0 <= call.real(name, beta) < 1, f"{name} is {beta:g}, expected at least 0 and below 1")
-        call.at_least_real("eps", eps, 0.0)
-        call.real("weight_decay", weight_decay)
+            call.real(name, beta, 0.0)
+        for name, beta in (("beta1", beta1), ("beta2", beta2)):
+            call.require(beta < 1, f"{name} is {beta:g}, expected less than 1")
+        call.real("eps", eps, 0.0)
+        call.real("weight_decay", weight_decay, 0.0)
 
         def run() -> None:
             if window(skip, (1,))[0]:

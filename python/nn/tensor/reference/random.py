@@ -8,27 +8,28 @@ from nn.tensor.reference.base import Base
 from nn.tensor.reference.call import FLOATS, Call, dense
 from nn.tensor.reference.memory import store
 
-_WORD = (1 << 32) - 1
+
+def _counter_word(call: Call, name: str, value: int) -> None:
+    call.at_least(name, value, 0)
+    call.at_most(name, value, (1 << 32) - 1)
 
 
 class Random(Base):
     def random_init(self, y: Buffer, n: int, start: int, seed: int, tensor: int) -> None:
         call = Call("random_init")
-        call.dims(n=n)
-        call.at_least("start", start, 0)
-        call.at_least("tensor", tensor, 0)
-        call.at_most("tensor", tensor, _WORD)
+        call.dims(n=n, start=start)
         call.nothing = n == 0
+        call.numbered("start", start, n)
         to = call.out("y", y, dense(n), FLOATS)
+        _counter_word(call, "tensor", tensor)
         self.submit(call, lambda: store(to, init_normal(seed, tensor, start, n)))
 
     def random_uniform(self, y: Buffer, n: int, start: int, seed: int, stream: int, sub: int) -> None:
         call = Call("random_uniform")
-        call.dims(n=n)
-        call.at_least("start", start, 0)
-        call.require(0 <= stream <= 3, f"stream is {stream}, expected 0 to 3")
-        call.at_least("sub", sub, 0)
-        call.at_most("sub", sub, _WORD)
+        call.dims(n=n, start=start)
         call.nothing = n == 0
+        call.numbered("start", start, n)
         to = call.out("y", y, dense(n))
+        _counter_word(call, "stream", stream)
+        _counter_word(call, "sub", sub)
         self.submit(call, lambda: store(to, uniform(seed, stream, sub, start, n)))

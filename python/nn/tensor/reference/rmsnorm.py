@@ -35,7 +35,7 @@ class RMSNorm(Base):
         to, to_rstd = call.out("y", y, dense(rows, cols), FLOATS), call.out("rstd", rstd, dense(rows))
         values = call.into("x", x, dense(rows, cols))
         weight = call.into("w", w, dense(cols), FLOATS)
-        floor = np.float32(call.at_least_real("eps", eps, 0.0))
+        floor = call.real32("eps", eps, 0.0)
 
         def run() -> None:
             row = load(values, (rows, cols))
@@ -74,7 +74,7 @@ class RMSNorm(Base):
         values = call.into("x", x, dense(rows, cols), alias=("h",))
         stream = call.into("residual", residual, dense(rows, cols), alias=("h",))
         weight = call.into("w", w, dense(cols), FLOATS)
-        floor = np.float32(call.at_least_real("eps", eps, 0.0))
+        floor = call.real32("eps", eps, 0.0)
 
         def run() -> None:
             row = load(values, (rows, cols)) + load(stream, (rows, cols))

@@ -6,7 +6,7 @@ import numpy as np
 
 from nn.tensor.buffer import Buffer
 from nn.tensor.reference.base import Base
-from nn.tensor.reference.call import F32, FLOATS, I32, Call, dense
+from nn.tensor.reference.call import F32, FLOATS, I32, Call, dense, strided
 from nn.tensor.reference.memory import FloatArray, load, store, window
 
 
@@ -24,14 +24,12 @@ class RoPE(Base):
         call = Call("rope_frequencies")
         call.dims(positions=positions, head_dim=head_dim)
         _even(call, head_dim)
-        call.require(
-            head_dim > 2 or ntk_alpha == 1, f"head_dim is {head_dim}, expected more than 2 unless ntk_alpha is 1"
-        )
         call.nothing = 0 in (positions, head_dim)
         half = head_dim // 2
         to_cos, to_sin = call.out("cos", cos, dense(positions, half)), call.out("sin", sin, dense(positions, half))
         for name, value in (("theta", theta), ("ntk_alpha", ntk_alpha)):
-            call.require(call.real(name, value) > 0, f"{name} is {value:g}, expected more than 0")
+            call.require(call.real(name, value) > 0, f"{name} is {value:g}, expected a positive number")
+        call.require(ntk_alpha == 1 or head_dim != 2, "head_dim is 2, expected more for ntk_alpha other than 1")
 
         def run() -> None:
             base = theta if ntk_alpha == 1 else theta * ntk_alpha ** (head_dim / (head_dim - 2))
@@ -120,14 +118,16 @@ class RoPE(Base):
             n_kv_heads=n_kv_heads,
             head_dim=head_dim,
             table_positions=table_positions,
+            q_token_stride=q_strides[0],
+            q_head_stride=q_strides[1],
+            k_token_stride=k_strides[0],
+            k_head_stride=k_strides[1],
         )
         _even(call, head_dim)
-        call.nothing = 0 in (tokens, head_dim)
+        call.nothing = 0 in (tokens, head_dim) or n_heads == n_kv_heads == 0
         half = head_dim // 2
-        q_extent = call.heads(tokens, n_heads, head_dim, "q_token_stride", q_strides[0], "q_head_stride", q_strides[1])
-        k_extent = call.heads(
-            tokens, n_kv_heads, head_dim, "k_token_stride", k_strides[0], "k_head_stride", k_strides[1]
-        )
+        q_extent = strided(head_dim, (tokens, q_strides[0]), (n_heads, q_strides[1]))
+        k_extent = strided(head_dim, (tokens, k_strides[0]), (n_kv_heads, k_strides[1]))
         outputs = FLOATS if sign > 0 else F32
         to_q = call.out(names[0], buffers[0], q_extent, outputs)
         to_k = call.out(names[1], buffers[1], k_extent, outputs)

@@ -44,10 +44,21 @@ def scattered(values: FloatArray, indices: Array, cols: int) -> FloatArray:
     return full
 
 
+def _top_k_call(op: str, rows: int, cols: int, ldx: int, k: int) -> Call:
+    call = Call(op)
+    call.dims(rows=rows, cols=cols, ldx=ldx, k=k)
+    call.nothing = rows == 0
+    call.at_least("k", k, 1)
+    call.at_most("k", k, cols, "cols")
+    call.at_most("k", k, MOST_TOP_K)
+    call.fits_i32("cols", cols)
+    return call
+
+
 class Softmax(Base):
     def softmax_forward(self, y: Buffer, x: Buffer, rows: int, cols: int, ldy: int, ldx: int) -> None:
         call = Call("softmax_forward")
-        call.dims(rows=rows, cols=cols)
+        call.dims(rows=rows, cols=cols, ldy=ldy, ldx=ldx)
         call.nothing = 0 in (rows, cols)
         to = call.out("y", y, call.matrix(rows, cols, "ldy", ldy))
         values = call.into("x", x, call.matrix(rows, cols, "ldx", ldx), alias=("y",))
@@ -55,7 +66,7 @@ class Softmax(Base):
 
     def softmax_backward(self, dx: Buffer, dy: Buffer, y: Buffer, rows: int, cols: int, ld: int) -> None:
         call = Call("softmax_backward")
-        call.dims(rows=rows, cols=cols)
+        call.dims(rows=rows, cols=cols, ld=ld)
         call.nothing = 0 in (rows, cols)
         to = call.out("dx", dx, call.matrix(rows, cols, "ld", ld))
         grad = call.into("dy", dy, call.matrix(rows, cols, "ld", ld), alias=("dx",))
@@ -67,17 +78,8 @@ class Softmax(Base):
 
         self.submit(call, run)
 
-    def _top_k_call(self, op: str, rows: int, cols: int, k: int) -> Call:
-        call = Call(op)
-        call.dims(rows=rows, cols=cols, k=k)
-        call.at_most("k", k, cols, "there are no more columns")
-        call.at_most("k", k, MOST_TOP_K)
-        call.fits_i32("cols", cols)
-        call.nothing = 0 in (rows, cols)
-        return call
-
     def top_k_forward(self, values: Buffer, indices: Buffer, x: Buffer, rows: int, cols: int, ldx: int, k: int) -> None:
-        call = self._top_k_call("top_k_forward", rows, cols, k)
+        call = _top_k_call("top_k_forward", rows, cols, ldx, k)
         to_values = call.out("values", values, dense(rows, k))
         to_indices = call.out("indices", indices, dense(rows, k), I32)
         source = call.into("x", x, call.matrix(rows, cols, "ldx", ldx))
@@ -93,7 +95,7 @@ class Softmax(Base):
     def top_k_backward(
         self, dx: Buffer, dvalues: Buffer, indices: Buffer, rows: int, cols: int, ldx: int, k: int
     ) -> None:
-        call = self._top_k_call("top_k_backward", rows, cols, k)
+        call = _top_k_call("top_k_backward", rows, cols, ldx, k)
         to = call.out("dx", dx, call.matrix(rows, cols, "ldx", ldx))
         grad = call.into("dvalues", dvalues, dense(rows, k))
         chosen = call.into("indices", indices, dense(rows, k), I32)
@@ -108,7 +110,7 @@ class Softmax(Base):
     def softmax_top_k_forward(
         self, probs: Buffer, values: Buffer, indices: Buffer, x: Buffer, rows: int, cols: int, ldx: int, k: int
     ) -> None:
-        call = self._top_k_call("softmax_top_k_forward", rows, cols, k)
+        call = _top_k_call("softmax_top_k_forward", rows, cols, ldx, k)
         to_probs = call.out("probs", probs, dense(rows, cols))
         to_values = call.out("values", values, dense(rows, k))
         to_indices = call.out("indices", indices, dense(rows, k), I32)
@@ -126,7 +128,7 @@ class Softmax(Base):
     def softmax_top_k_backward(
         self, dx: Buffer, dvalues: Buffer, indices: Buffer, probs: Buffer, rows: int, cols: int, ldx: int, k: int
     ) -> None:
-        call = self._top_k_call("softmax_top_k_backward", rows, cols, k)
+        call = _top_k_call("softmax_top_k_backward", rows, cols, ldx, k)
         to = call.out("dx", dx, call.matrix(rows, cols, "ldx", ldx))
         grad = call.into("dvalues", dvalues, dense(rows, k))
         chosen = call.into("indices", indices, dense(rows, k), I32)
