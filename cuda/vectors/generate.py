@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Writes and checks the conformance vectors: inputs, float64 expectations and derived bounds of every op of cunn.h.
 
-    generate.py                      write <family>.safetensors beside this file
-    generate.py --check              regenerate and compare with what is there
-    generate.py --check-gradients    every backward formula against central differences
-    generate.py --mutants            drop and negate every term of every formula: the bounds must notice
+generate.py                      write <family>.safetensors beside this file
+generate.py --check              regenerate and compare with what is there
+generate.py --check-gradients    every backward formula against central differences
+generate.py --mutants            drop and negate every term of every formula: the bounds must notice
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from generator import (
+    aliasing,
     attention,
     convert,
     decode,
@@ -32,7 +33,7 @@ from generator import (
     softmax,
 )
 from generator.case import OPS, Case, GradientCheck, Out, mutated, seen_terms
-from generator.files import encode, read, write
+from generator.files import Tensors, encode, read, write
 from generator.numbers import FLOATS
 
 HERE = Path(__file__).resolve().parent
@@ -50,6 +51,7 @@ FAMILIES: dict[str, Callable[[], list[Case]]] = {
     "decode": decode.cases,
     "random": random.cases,
     "convert": convert.cases,
+    "aliasing": aliasing.cases,
 }
 GRADIENT_CHECKS: list[Callable[[], list[GradientCheck]]] = [
     elementwise.gradient_checks,
@@ -107,7 +109,7 @@ def check() -> list[str]:
     return problems
 
 
-def _close(name: str, new: tuple[str, list[int], bytes], old: tuple[str, list[int], bytes], tensors: dict) -> bool:
+def _close(name: str, new: tuple[str, list[int], bytes], old: tuple[str, list[int], bytes], tensors: Tensors) -> bool:
     case, part, argument = name.rsplit("/", 2)
     if part == "in" or new[0] not in ("F64", "F32"):
         return False
@@ -153,7 +155,7 @@ def mutants() -> list[str]:
     """Each term dropped and negated, in every case of its op: a case that cannot tell must say so itself."""
     problems = []
     killed = 0
-    for family, cases in FAMILIES.items():
+    for cases in FAMILIES.values():
         originals = cases()
         for op in sorted({case.op for case in originals}):
             for term in seen_terms().get(op, []):
@@ -174,6 +176,7 @@ def mutants() -> list[str]:
 def notices(case: Case, mutant: Case) -> bool:
     """Whether a kernel that computes the mutant exactly fails the case."""
     for (_, original), (_, other) in zip(case.outputs(), mutant.outputs(), strict=True):
+        assert original.want is not None and other.want is not None
         if isinstance(original, Out) and original.dtype not in FLOATS:
             if not np.array_equal(original.want, other.want):
                 return True

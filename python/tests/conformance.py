@@ -9,16 +9,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nn.tensor.backend import Backend
 from nn.tensor.buffer import Buffer
-from nn.tensor.dtype import DType, values_of
-
-Array = npt.NDArray[Any]
+from nn.tensor.dtype import Array, DType, values_of
 
 VECTORS = Path(__file__).resolve().parents[2] / "cuda" / "vectors"
 _NUMPY = {"F64": "<f8", "F32": "<f4", "BF16": "<u2", "F16": "<f2", "I32": "<i4", "I64": "<i8", "U8": "u1"}
@@ -27,7 +23,7 @@ _ROLES = ("in", "inout", "out", "same", "none")
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of the call: a scalar, or a buffer with its role; other names the argument whose buffer it shares."""
+    """One argument: a scalar, or a buffer with its role; other names the argument whose buffer it shares."""
 
     name: str
     scalar: int | float | None = None
@@ -64,9 +60,7 @@ def load_family(family: str) -> list[Case]:
     metadata: dict[str, str] = header.pop("__metadata__")
     if metadata.pop("format") != "cunn-vectors-1":
         raise ValueError(f"{family}: not a vector file of format 1")
-    cases = {
-        name: _parse_call(family, name, line) for name, line in metadata.items() if not name.endswith("#bounds")
-    }
+    cases = {name: _parse_call(family, name, line) for name, line in metadata.items() if not name.endswith("#bounds")}
     for name, case in cases.items():
         case.bounds_made = metadata[name + "#bounds"]
     for name, entry in header.items():
@@ -101,21 +95,13 @@ def run(backend: Backend, case: Case, *, recorded: bool = False) -> list[str]:
     """Executes the case (recorded: as a graph, launched once) and describes every difference; empty when it passes."""
     buffers: dict[str, Buffer] = {}
     try:
-        values: list[Any] = []
         for argument in case.arguments:
-            if argument.role == "":
-                values.append(argument.scalar)
-            elif argument.role == "none":
-                values.append(None)
-            elif argument.role == "same":
-                buffers[argument.name] = buffers[argument.other]
-                values.append(buffers[argument.other])
-            else:
+            if argument.role in ("in", "inout", "out"):
                 content = case.before.get(argument.name)
                 if content is None:
                     content = _garbage(argument.dtype, argument.count)
                 buffers[argument.name] = backend.from_numpy(content, argument.dtype)
-                values.append(buffers[argument.name])
+        values = [_value(argument, buffers) for argument in case.arguments]
         method = getattr(backend, case.op)
         if recorded:
             backend.graph_begin()
@@ -133,6 +119,12 @@ def run(backend: Backend, case: Case, *, recorded: bool = False) -> list[str]:
             buffer.close()
 
 
+def _value(argument: Argument, buffers: dict[str, Buffer]) -> Buffer | int | float | None:
+    if argument.role == "":
+        return argument.scalar
+    return None if argument.role == "none" else buffers[argument.other or argument.name]
+
+
 def _garbage(dtype: DType, count: int) -> Array:
     """What an output holds before the call: a quiet NaN, or a number that no case expects."""
     return np.frombuffer(b"\x7f" * dtype.bytes(count), dtype=dtype.storage)
@@ -142,7 +134,7 @@ def _compare(backend: Backend, case: Case, argument: Argument, buffers: dict[str
     name = argument.name
     if argument.role in ("", "none"):
         return []
-    got = backend.download(buffers[name])
+    got = backend.download(buffers[argument.other or name])
     if argument.role == "in":
         shared = any(a.other == name for a in case.arguments)
         if not shared and got.tobytes() != case.before[name].tobytes():
@@ -174,4 +166,3 @@ def _first_difference(case: Case, name: str, got: Array, want: Array, bound: Arr
         f"{case.name}: {name}[{worst}] is {got[worst]}, expected {want[worst]} within {bound[worst]}"
         f" ({int((~good).sum())} of {good.size} elements are out of bounds)"
     ]
-

@@ -61,7 +61,8 @@ def attention_backward(
     dq = scale * np.einsum("hij,jhd->ihd", ds("dq"), wide_k)
     dk = scale * np.einsum("hij,ihd->jhd", ds("dk"), q)
     dv = np.einsum("hij,ihd->jhd", p, dout)
-    return dq, _group_sum("attention_backward", "dk", dk, n_kv_heads), _group_sum("attention_backward", "dv", dv, n_kv_heads)
+    op = "attention_backward"
+    return dq, _group_sum(op, "dk", dk, n_kv_heads), _group_sum(op, "dv", dv, n_kv_heads)
 
 
 def _group_sum(op: str, name: str, d: Array, n_kv_heads: int) -> Array:
@@ -190,7 +191,7 @@ def _readable_cases() -> list[Case]:
             case(
                 name,
                 "attention_scores_backward",
-                insensitive=_absent(n_heads, n_kv_heads),
+                _absent(n_heads, n_kv_heads),
                 dq=layout.gradient(dq, bound(2, np.broadcast_to(terms_of_dq, dq.shape), dq_size), layout.q),
                 dk=layout.gradient(dk, bound(2, np.broadcast_to(terms_of_dk, dk.shape), dk_size), layout.kv),
                 dscores=In(ds),
@@ -206,7 +207,8 @@ def _readable_cases() -> list[Case]:
         probs = np.where(lower, round_to(exact_probs, "f32"), 3.0)
         masked = np.tril(probs)
         y = np.stack([np.einsum("hij,jhd->ihd", masked[b], spread_heads(v[b], n_heads)) for b in range(batch)])
-        size = np.stack([np.einsum("hij,jhd->ihd", masked[b], spread_heads(np.abs(v[b]), n_heads)) for b in range(batch)])
+        wide_v = [spread_heads(np.abs(v[b]), n_heads) for b in range(batch)]
+        size = np.stack([np.einsum("hij,jhd->ihd", masked[b], wide_v[b]) for b in range(batch)])
         out.append(
             case(
                 name,
@@ -222,14 +224,16 @@ def _readable_cases() -> list[Case]:
         )
 
         dout = make.floats((batch, seq_len, n_heads, head_dim))
-        dprobs, dv = (np.stack(x) for x in zip(*(output_backward(dout[b], probs[b], v[b]) for b in range(batch)), strict=True))
-        dp_size = np.stack([np.tril(np.einsum("ihd,jhd->hij", np.abs(dout[b]), spread_heads(np.abs(v[b]), n_heads))) for b in range(batch)])
-        dv_size = np.stack([gather_heads(np.einsum("hij,ihd->jhd", masked[b], np.abs(dout[b])), n_kv_heads) for b in range(batch)])
+        gradients = [output_backward(dout[b], probs[b], v[b]) for b in range(batch)]
+        dprobs, dv = (np.stack(x) for x in zip(*gradients, strict=True))
+        dp_size = np.stack([np.tril(np.einsum("ihd,jhd->hij", np.abs(dout[b]), wide_v[b])) for b in range(batch)])
+        dv_wide = [np.einsum("hij,ihd->jhd", masked[b], np.abs(dout[b])) for b in range(batch)]
+        dv_size = np.stack([gather_heads(x, n_kv_heads) for x in dv_wide])
         out.append(
             case(
                 name,
                 "attention_output_backward",
-                insensitive=_absent(n_heads, n_kv_heads),
+                _absent(n_heads, n_kv_heads),
                 dprobs=Out(dprobs, bound(1, head_dim, dp_size)),
                 dv=layout.gradient(dv, bound(1, np.broadcast_to(terms_of_dk, dv.shape), dv_size), layout.kv),
                 dout=In(dout),
@@ -330,7 +334,7 @@ def _flash_cases() -> list[Case]:
             case(
                 name,
                 "attention_backward",
-                insensitive=_absent(n_heads, n_kv_heads, seq_len),
+                _absent(n_heads, n_kv_heads, seq_len),
                 dq=layout.gradient(gradients["dq"][0], Bound(gradients["dq"][1], parts["dq"]), layout.q),
                 dk=layout.gradient(gradients["dk"][0], Bound(gradients["dk"][1], parts["dk"]), layout.kv),
                 dv=layout.gradient(gradients["dv"][0], Bound(gradients["dv"][1], parts["dv"]), layout.kv),

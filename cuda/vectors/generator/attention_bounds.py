@@ -75,7 +75,9 @@ def gradient_bounds(
     row_size = np.einsum("ihd,ihd->hi", np.abs(dout), np.abs(out))[:, :, None]
 
     def sums(ds: Array, p: Array) -> tuple[Array, Array, Array]:
-        group = lambda d: d.reshape(d.shape[0], k.shape[1], repeats, d.shape[2]).sum(axis=2)  # noqa: E731
+        def group(d: Array) -> Array:
+            return np.asarray(d.reshape(d.shape[0], k.shape[1], repeats, d.shape[2]).sum(axis=2))
+
         dq = scale * np.einsum("hij,jhd->ihd", ds, np.abs(wide_k))
         dk = scale * np.einsum("hij,ihd->jhd", ds, np.abs(q))
         return dq, group(dk), group(np.einsum("hij,ihd->jhd", p, np.abs(dout)))

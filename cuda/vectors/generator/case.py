@@ -5,10 +5,9 @@ A family module has `cases() -> list[Case]` and, where it has a backward, `gradi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -123,9 +122,10 @@ class Case:
             kind = "double" if isinstance(value, float) else "int" if isinstance(value, int) else "buffer"
             if kind != {"i32": "int", "i64": "int"}.get(argument.kind, argument.kind):
                 raise ValueError(f"{self.name}: {argument.name} is a {argument.kind} in cunn.h")
-            if isinstance(value, Out) and value.dtype in FLOATS:
-                if value.limit is None or value.limit.array.shape != value.want.shape:
-                    raise ValueError(f"{self.name}: {argument.name} needs a bound of shape {value.want.shape}")
+            if not isinstance(value, Out) or value.dtype not in FLOATS:
+                continue
+            if value.limit is None or value.limit.array.shape != value.want.shape:
+                raise ValueError(f"{self.name}: {argument.name} needs a bound of shape {value.want.shape}")
 
     def outputs(self) -> Iterator[tuple[str, Out | Same]]:
         """The arguments with an expectation."""
@@ -134,7 +134,7 @@ class Case:
                 yield name, value
 
 
-def case(name: str, op: str, /, *, insensitive: frozenset[str] | set[str] = frozenset(), **arguments: Value) -> Case:
+def case(name: str, op: str, insensitive: Set[str] = frozenset(), /, **arguments: Value) -> Case:
     """A case called op.name, so that one name says what runs."""
     return Case(f"{op}.{name}", op, arguments, frozenset(insensitive))
 

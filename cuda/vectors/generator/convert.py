@@ -24,9 +24,7 @@ def _copy_cases() -> list[Case]:
         out.append(case(dtype, "copy", y=Out(number, dtype=dtype), x=In(number, dtype), n=37))
     for dtype in ("q8", "q4"):
         packed = quantize(make.floats(64), dtype)
-        out.append(
-            case(dtype, "copy", y=Out(packed, dtype=dtype, count=64), x=In(packed, dtype, count=64), n=64)
-        )
+        out.append(case(dtype, "copy", y=Out(packed, dtype=dtype, count=64), x=In(packed, dtype, count=64), n=64))
     return out
 
 
@@ -42,7 +40,8 @@ def _edges(dtype: str) -> Array:
         # Half way to the next power of two above the largest value, and just below it.
         edge = narrow.max_value + 2.0 ** (np.floor(np.log2(narrow.max_value)) - narrow.precision)
         values += [edge, -edge * (1 - 2.0**-20)]
-    return np.unique(round_to(values, dtype))
+    distinct: Array = np.unique(round_to(values, dtype))
+    return distinct
 
 
 def _cast_cases() -> list[Case]:
@@ -126,7 +125,8 @@ def dequantize(packed: npt.NDArray[np.uint8], dtype: str) -> Array:
         body = block[2:]
         q = body.view(np.int8).astype(np.float64) if dtype == "q8" else np.concatenate([body & 15, body >> 4]) - 8.0
         out.append(d * q)
-    return np.concatenate(out)
+    values: Array = np.concatenate(out)
+    return values
 
 
 def _clear_of_rounding(x: Array, dtype: str) -> bool:
@@ -156,13 +156,13 @@ def _clear_blocks(name: str, n: int, x_dtype: str, dtype: str) -> Array:
 
 def _ties(dtype: str) -> Array:
     """A power of two as scale, so that quotients are exact halves: they go to the even neighbour."""
-    steps = np.arange(BLOCK) - 15.5
+    steps: Array = np.arange(BLOCK, dtype=np.float64) - 15.5
     if dtype == "q8":
         steps[0] = 127.0
-        return steps * 0.0625
+        return np.asarray(steps * 0.0625)
     steps = np.clip(steps / 2.0, -7.5, 7.5)
     steps[0] = -8.0
-    return np.round(steps * 2) / 2 * 0.25
+    return np.asarray(np.round(steps * 2) / 2 * 0.25)
 
 
 def _quantize_cases() -> list[Case]:
@@ -178,9 +178,7 @@ def _quantize_cases() -> list[Case]:
     inputs.append(("q8_zero", "q8", np.concatenate([np.zeros(32), _clear_blocks("q8 zero", 32, "f32", "q8")]), "f32"))
     for name, dtype, x, x_dtype in inputs:
         packed = quantize(x, dtype)
-        out.append(
-            case(name, "quantize", y=Out(packed, dtype=dtype, count=x.size), x=In(x, x_dtype), n=x.size)
-        )
+        out.append(case(name, "quantize", y=Out(packed, dtype=dtype, count=x.size), x=In(x, x_dtype), n=x.size))
         for y_dtype in ("f32", "bf16", "f16") if name.endswith(("n32", "zero")) else ("f32",):
             y = round_to(dequantize(packed, dtype), y_dtype)
             out.append(

@@ -88,7 +88,7 @@ def clear_row(logits: Array, temperature: float, k: int, p: float, sample: int, 
 def first_clear_row(
     make: Inputs, cols: int, settings: tuple[float, int, float], sample: int, first_position: int, tied: bool = False
 ) -> Row:
-    """The first of a few random rows that decides clearly; tied rounds its logits to integers, so that many are equal."""
+    """The first of a few random rows that decides clearly; tied: logits rounded to integers, so that many are equal."""
     while True:
         logits = make.floats(cols, scale=2.0)
         row = clear_row(np.round(logits) if tied else logits, *settings, sample, first_position)

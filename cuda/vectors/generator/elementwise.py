@@ -8,8 +8,8 @@ from .case import Bound, Case, GradientCheck, In, Out, bound, case, exact, terms
 from .numbers import Array, Inputs, round_to
 
 # Where exp overflows or vanishes, silu's flat ends, both zeros, and its minimum.
-EDGES = np.array([0.0, -0.0, 1e-30, -1e-30, 20.0, -20.0, 87.0, -87.0, 88.5, -88.5, 89.5, -89.5, 200.0, -200.0, 1e30, -1e30, -1.2784645])
-EDGES = round_to(EDGES, "f32")
+_MAGNITUDES = (0.0, 1e-30, 1.2784645, 20.0, 87.0, 88.5, 89.5, 200.0, 1e30)
+EDGES = round_to([sign * x for x in _MAGNITUDES for sign in (1.0, -1.0)], "f32")
 
 
 def sigmoid(x: Array) -> Array:
@@ -22,16 +22,21 @@ def silu(x: Array) -> Array:
 
 
 def silu_slope(x: Array, op: str, prefix: str) -> Array:
-    """silu'(x) = s + x s - x s^2."""
+    """silu'(x) = s + x s (1 - s), with 1 - s = sigmoid(-x), which does not cancel for large x."""
     t = terms(op)
     s = sigmoid(x)
-    return t(prefix + "direct", s) + t(prefix + "linear", x * s) - t(prefix + "square", x * s * s)
+    return t(prefix + "direct", s) + t(prefix + "slope", x * s * sigmoid(-x))
 
 
 def slope_magnitude(x: Array) -> Array:
-    """Sum of magnitudes of s (1 + x (1 - s)): s, x s and x s s."""
+    """Sum of magnitudes of s (1 + x (1 - s)): s, x s and x s s. Beyond 18, 1 + exp(-x) is 1 in f32 and 1 - s is 0."""
     s = sigmoid(x)
-    return s * (1.0 + np.abs(x) * (1.0 + s))
+    return s * (1.0 + np.minimum(np.abs(x), np.where(x > 0, 18.0, np.inf)) * (1.0 + s))
+
+
+def slope_flush(x: Array) -> Array:
+    """What a vanishing s is multiplied by, at most."""
+    return 1.0 + np.maximum(-x, 0.0)
 
 
 def silu_backward(dy: Array, x: Array) -> Array:
@@ -71,9 +76,8 @@ def cases() -> list[Case]:
         if n == 1000:
             continue
         da, db = mul_backward(dy, a, b)
-        out.append(
-            case(f"n{n}", "mul_backward", da=Out(da, _once(da)), db=Out(db, _once(db)), dy=In(dy), a=In(a), b=In(b), n=n)
-        )
+        gradients = {"da": Out(da, _once(da)), "db": Out(db, _once(db))}
+        out.append(case(f"n{n}", "mul_backward", **gradients, dy=In(dy), a=In(a), b=In(b), n=n))
         alpha = -0.3
         y = terms("scale_forward")("y", alpha * a)
         # alpha is rounded to f32, then the product.
@@ -87,7 +91,7 @@ def cases() -> list[Case]:
         out.append(case(name, "silu_forward", y=Out(y, _silu_bound(y, x)), x=In(x), n=n))
         # s 2.5 eps (exp 2, sum, quotient), 1 - s, two products, one sum, the last product.
         dx = silu_backward(dy, x)
-        limit = bound(4, 1, np.abs(dy) * slope_magnitude(x), flush=np.abs(dy) * (1 + np.abs(x)))
+        limit = bound(4, 1, np.abs(dy) * slope_magnitude(x), flush=np.abs(dy) * slope_flush(x))
         out.append(case(name, "silu_backward", dx=Out(dx, limit), dy=In(dy), x=In(x), n=n))
 
         y = terms("swiglu_forward")("y", silu(x) * up)
@@ -99,7 +103,7 @@ def cases() -> list[Case]:
                     case(f"{dtype}_{name}", "swiglu_forward", y=Out(y, limit, dtype), gate=In(x), up=In(up), n=n)
                 )
         dgate, dup = swiglu_backward(dy, x, up)
-        dgate_limit = bound(4, 1, np.abs(dy * up) * slope_magnitude(x), flush=np.abs(dy * up) * (1 + np.abs(x)))
+        dgate_limit = bound(4, 1, np.abs(dy * up) * slope_magnitude(x), flush=np.abs(dy * up) * slope_flush(x))
         out.append(
             case(
                 name,

@@ -81,7 +81,7 @@ def _gemm_cases() -> list[Case]:
             case(
                 name,
                 "gemm",
-                insensitive=_unread(beta),
+                _unread(beta),
                 c=_output(want, product_bound(k, magnitude, alpha, beta), c_dtype, c, beta, ldc),
                 a=In(strided(stored_a, lda, np.nan), a_dtype),
                 b=In(strided(stored_b, ldb, np.nan), b_dtype),
@@ -184,7 +184,7 @@ def _grouped_rows_cases() -> list[Case]:
             case(
                 name,
                 "gemm_grouped_rows",
-                insensitive=_unread(beta),
+                _unread(beta),
                 c=Out(
                     strided(full, ldc, GAP),
                     Bound(strided(full_limit, ldc, 0.0), limit.parts),
@@ -247,7 +247,7 @@ def _grouped_inner_cases() -> list[Case]:
             case(
                 name,
                 "gemm_grouped_inner",
-                insensitive=_unread(beta),
+                _unread(beta),
                 c=Out(
                     strided(padded, stride_c, GAP),
                     Bound(strided(padded_limits, stride_c, 0.0), limit.parts),

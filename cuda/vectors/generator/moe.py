@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .case import Bound, Case, GradientCheck, In, Out, Value, bound, case, terms
+from .case import Case, GradientCheck, In, Out, Value, bound, case, terms
 from .numbers import Array, Inputs, IntArray, round_to
 from .softmax import scatter, softmax, softmax_bound, top_k
 
@@ -39,7 +39,7 @@ def route_backward_magnitude(
     size = (np.abs(dweights) + np.abs(dweights * weights).sum(axis=1, keepdims=True)) / total
     g = scatter(size, experts, probs.shape[1]) + (0.0 if dprobs is None else np.abs(dprobs))
     out = probs * (g + (g * probs).sum(axis=1, keepdims=True))
-    return out + (0.0 if dlogits_z is None else np.abs(dlogits_z))
+    return np.asarray(out + (0.0 if dlogits_z is None else np.abs(dlogits_z)))
 
 
 def dispatch(experts: IntArray, n_experts: int) -> tuple[IntArray, IntArray, IntArray]:
@@ -66,7 +66,7 @@ def combine_backward(dy: Array, rows: Array, weights: Array, token_row: IntArray
 
 
 def fractions_of(experts: IntArray, n_experts: int) -> Array:
-    return np.bincount(experts.reshape(-1), minlength=n_experts) / experts.shape[0]
+    return np.asarray(np.bincount(experts.reshape(-1), minlength=n_experts) / experts.shape[0])
 
 
 def balance_loss(probs: Array, fractions: Array, k: int) -> float:
@@ -87,7 +87,7 @@ def logsumexp_magnitude(x: Array) -> Array:
     """|m|, the logarithm and 1 for the relative error of its argument, and the rounding of each exp's argument."""
     m = x.max(axis=1)
     below = np.where(softmax(x) > 0, m[:, None] - x, 0.0)
-    return np.abs(m) + np.abs(logsumexp(x) - m) + 1.0 + (softmax(x) * below).sum(axis=1)
+    return np.asarray(np.abs(m) + np.abs(logsumexp(x) - m) + 1.0 + (softmax(x) * below).sum(axis=1))
 
 
 def z_loss_backward(logits: Array, coef: float) -> Array:
@@ -107,9 +107,10 @@ def router_logits(name: str) -> tuple[Array, int]:
         return np.array([[1.0, 2.0, 2.0, 2.0, -1.0], [0.0, -3.0, 0.0, -3.0, 0.0]]), 2
     if name in ("large", "far"):  # far: probabilities down to 1e-60
         step = 2.0 if name == "large" else 20.0
-        return (np.stack([make.permutation(8) for _ in range(5)]) - 4.0) * step + 3000.0, 2
+        return ((np.stack([make.permutation(8) for _ in range(5)]) - 4.0) * step + 3000.0).astype(np.float64), 2
     tokens, n_experts, k = {"1x1": (1, 1, 1), "7x4": (7, 4, 2), "17x16": (17, 16, 4), "5x3_all": (5, 3, 3)}[name]
-    return np.stack([make.permutation(n_experts) for _ in range(tokens)]) / 16.0 * 3.0 - 1.0, k
+    rows = np.stack([make.permutation(n_experts) for _ in range(tokens)])
+    return rows.astype(np.float64) * 3.0 / 16.0 - 1.0, k
 
 
 def _route_cases() -> list[Case]:
@@ -159,7 +160,7 @@ def _route_cases() -> list[Case]:
                 case(
                     name + suffix,
                     "moe_route_backward",
-                    insensitive=absent,
+                    absent,
                     dlogits=Out(dlogits, limit),
                     dweights=In(dweights),
                     dprobs=In(dprobs) if dprobs is not None else None,
@@ -233,7 +234,7 @@ def _dispatch_cases() -> list[Case]:
                 case(
                     name + suffix,
                     "moe_combine_forward",
-                    insensitive=set() if base is not None else {"residual"},
+                    set() if base is not None else {"residual"},
                     y=Out(combine("moe_combine_forward", base, rows, weights, token_row), bound(1, k + 1, size)),
                     residual=In(base) if base is not None else None,
                     rows=In(rows),
@@ -248,7 +249,7 @@ def _dispatch_cases() -> list[Case]:
             case(
                 name,
                 "moe_combine_backward",
-                drows=Out(drows, bound(0.5, 1, np.abs(drows_magnitude(dy, weights, token_row)))),
+                drows=Out(drows, bound(0.5, 1, _drows_magnitude(dy, weights, token_row))),
                 dweights=Out(dweights, bound(1, hidden, size)),
                 dy=In(dy),
                 rows=In(rows),
@@ -260,7 +261,7 @@ def _dispatch_cases() -> list[Case]:
     return out
 
 
-def drows_magnitude(dy: Array, weights: Array, token_row: IntArray) -> Array:
+def _drows_magnitude(dy: Array, weights: Array, token_row: IntArray) -> Array:
     out = np.empty((token_row.size, dy.shape[1]))
     out[token_row] = weights[:, :, None] * np.abs(dy)[:, None, :]
     return out
@@ -322,15 +323,14 @@ def _loss_cases() -> list[Case]:
         coef = 0.001
         below = np.where(probs > 0, logits.max(axis=1, keepdims=True) - logits, 0.0)
         spread = 1.0 + below + (probs * below).sum(axis=1, keepdims=True)
+        flush = np.broadcast_to(np.abs(lse)[:, None], probs.shape)
         magnitude = coef * 2.0 / tokens * probs * (size[:, None] + np.abs(lse)[:, None] * spread)
         out.append(
             case(
                 name,
                 "moe_z_loss_backward",
-                insensitive={"dlogits"} if n_experts == 1 and lse[0] == 0 else set(),
-                dlogits=Out(
-                    z_loss_backward(logits, coef), bound(3, n_experts, magnitude, flush=np.abs(lse)[:, None] + 0 * probs)
-                ),
+                {"dlogits"} if n_experts == 1 and lse[0] == 0 else set(),
+                dlogits=Out(z_loss_backward(logits, coef), bound(3, n_experts, magnitude, flush=flush)),
                 logits=In(logits),
                 **dims,
                 coef=coef,
@@ -387,7 +387,5 @@ def gradient_checks() -> list[GradientCheck]:
             probs,
             balance_loss_backward(fractions, tokens, k, coef),
         ),
-        GradientCheck(
-            "moe_z_loss_backward", "dlogits", lambda v: coef * float((logsumexp(v) ** 2).mean()), logits, z
-        ),
+        GradientCheck("moe_z_loss_backward", "dlogits", lambda v: coef * float((logsumexp(v) ** 2).mean()), logits, z),
     ]

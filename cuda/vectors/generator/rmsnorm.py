@@ -135,7 +135,8 @@ def gradient_checks() -> list[GradientCheck]:
     ]
     # h feeds both the residual stream (dh) and the norm (dy).
     dx, dw = rmsnorm_backward("rmsnorm_residual_backward", dy, x, w, rstd, zero)
-    return out + [
+    return [
+        *out,
         GradientCheck(
             "rmsnorm_residual_backward",
             "dx",

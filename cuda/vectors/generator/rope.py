@@ -11,7 +11,7 @@ GAP = -3.0
 
 
 def angles(positions: int, head_dim: int, theta: float, ntk_alpha: float) -> tuple[Array, Array]:
-    """p theta'^(-2i/d), and the sum of magnitudes of its float64 evaluation: the exponent scales the error of the power."""
+    """p theta'^(-2i/d), and the size of its float64 error over eps: the exponent scales the error of a power."""
     if ntk_alpha != 1.0:
         theta = theta * ntk_alpha ** (head_dim / (head_dim - 2))
     exponent = -2.0 * np.arange(head_dim // 2) / head_dim

@@ -34,7 +34,7 @@ def softmax_backward_bound(dy: Array, y: Array) -> Bound:
 
 def top_k(x: Array, k: int) -> IntArray:
     """Indices of the k largest of each row, descending, ties to the lower index, NaN after every number."""
-    order = np.empty(x.shape[:-1] + (k,), dtype=np.int64)
+    order = np.empty((*x.shape[:-1], k), dtype=np.int64)
     for row in np.ndindex(x.shape[:-1]):
         order[row] = sorted(range(x.shape[-1]), key=lambda i: (np.isnan(x[row][i]), -x[row][i], i))[:k]
     return order
@@ -75,9 +75,8 @@ def _softmax_cases() -> list[Case]:
             limit = softmax_bound(x)
             padded = Bound(strided(limit.array, ldy, 0.0), limit.parts)
             y_out = Out(strided(y, ldy, -3.0), padded, initial=strided(np.full_like(y, np.nan), ldy, -3.0))
-        out.append(
-            case(name, "softmax_forward", y=y_out, x=In(strided(x, ldx, np.nan)), rows=rows, cols=cols, ldy=ldy, ldx=ldx)
-        )
+        dims = {"rows": rows, "cols": cols}
+        out.append(case(name, "softmax_forward", y=y_out, x=In(strided(x, ldx, np.nan)), **dims, ldy=ldy, ldx=ldx))
         if name in ("2x257", "large_logits"):
             continue
         ld = ldy
@@ -140,13 +139,12 @@ def _top_k_cases() -> list[Case]:
         )
         dvalues = Inputs(f"top_k {name}").floats((rows, k))
         dx = scatter(terms("top_k_backward")("dx", dvalues), indices, cols)
+        want = strided(dx, ldx, -3.0)
         out.append(
             case(
                 name,
                 "top_k_backward",
-                dx=Out(
-                    strided(dx, ldx, -3.0), exact(strided(dx, ldx, 0.0)), initial=strided(np.full_like(dx, nan), ldx, -3.0)
-                ),
+                dx=Out(want, exact(want), initial=strided(np.full_like(dx, nan), ldx, -3.0)),
                 dvalues=In(dvalues),
                 indices=In(indices, "i32"),
                 rows=rows,
