@@ -1,7 +1,12 @@
 // Vec16 as one 512-bit register. Included by vec.h only.
 #pragma once
 
+// GCC 12 reports the deliberately undefined operand of its own intrinsics.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
+#pragma GCC diagnostic pop
 
 namespace cunn::cpu::CUNN_ISA_NS {
 

@@ -1,0 +1,201 @@
+// Times the cpu device's matrix products beside the machine's fused multiply-add peak and read bandwidth, measured in
+// the same run: the ratios carry over to other machines, the figures do not.
+//
+//   gemm_bench [threads] [isa]
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "../cpu/isa.h"
+#include "../src/ops.h"
+#include "../src/thread_pool.h"
+
+#define CUNN_DECLARE(isa)                                                                        \
+  namespace cunn::cpu::isa {                                                                     \
+  void gemm(Exec &, const GemmArgs &);                                                           \
+  void gemm_grouped_rows(Exec &, const GemmGroupedRowsArgs &);                                   \
+  void gemm_grouped_inner(Exec &, const GemmGroupedInnerArgs &);                                 \
+  }
+CUNN_DECLARE(scalar)
+CUNN_DECLARE(avx2)
+CUNN_DECLARE(avx512)
+
+using namespace cunn;
+using cpu::Isa;
+
+namespace {
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+// Best of several: what the machine can do when nothing else runs.
+double best_of(int64_t repeats, const std::function<void()> &run) {
+  double best = 1e30;
+  run();
+  for (int64_t i = 0; i < repeats; ++i) {
+    double t = now();
+    run();
+    best = std::min(best, now() - t);
+  }
+  return best;
+}
+
+volatile float sink;
+constexpr int64_t peak_steps = 400000;
+
+__attribute__((noinline, target("avx512f"))) void fma_avx512() {
+  __m512 s[12], x = _mm512_set1_ps(0.999f), y = _mm512_set1_ps(1e-3f);
+  for (int i = 0; i < 12; ++i) s[i] = _mm512_set1_ps((float)i);
+  for (int64_t n = 0; n < peak_steps; ++n) {
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; ++i) s[i] = _mm512_fmadd_ps(s[i], x, y);
+  }
+  for (int i = 1; i < 12; ++i) s[0] = _mm512_add_ps(s[0], s[i]);
+  sink = _mm512_cvtss_f32(s[0]);
+}
+__attribute__((noinline, target("avx2,fma"))) void fma_avx2() {
+  __m256 s[12], x = _mm256_set1_ps(0.999f), y = _mm256_set1_ps(1e-3f);
+  for (int i = 0; i < 12; ++i) s[i] = _mm256_set1_ps((float)i);
+  for (int64_t n = 0; n < peak_steps; ++n) {
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; ++i) s[i] = _mm256_fmadd_ps(s[i], x, y);
+  }
+  for (int i = 1; i < 12; ++i) s[0] = _mm256_add_ps(s[0], s[i]);
+  sink = _mm256_cvtss_f32(s[0]);
+}
+
+struct Bench {
+  ThreadPool pool;
+  Scratch scratch, memory;
+  ErrorWord error{};
+  Exec exec;
+  Isa isa;
+  double peak = 0, bandwidth = 0;
+
+  Bench(int threads, Isa which) : pool(threads), exec{&pool, &scratch, &error, nullptr}, isa(which) {}
+
+  void measure_limits() {
+    auto kernel = isa == Isa::avx512 ? fma_avx512 : fma_avx2;
+    int64_t flops = peak_steps * 12 * 2 * (isa == Isa::avx512 ? 16 : 8);
+    double t = best_of(10, [&] { pool.parallel_for(pool.size(), [&](int64_t, int) { kernel(); }); });
+    peak = (double)(flops * pool.size()) / t * 1e-9;
+    const int64_t bytes = int64_t(256) << 20, chunk = int64_t(1) << 20;
+    char *data = static_cast<char *>(memory.bytes((size_t)bytes));
+    std::memset(data, 1, (size_t)bytes);
+    t = best_of(5, [&] {
+      pool.parallel_for(bytes / chunk, [&](int64_t i, int) {
+        const uint64_t *p = reinterpret_cast<const uint64_t *>(data + i * chunk);
+        uint64_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+        for (int64_t j = 0; j < chunk / 8; j += 8) s0 += p[j], s1 += p[j + 2], s2 += p[j + 4], s3 += p[j + 6];
+        sink = (float)(s0 + s1 + s2 + s3);
+      });
+    });
+    bandwidth = (double)bytes / t * 1e-9;
+    std::printf("%s, %d threads: peak %.1f GFLOP/s, read %.1f GB/s\n", cpu::isa_name(isa), pool.size(), peak, bandwidth);
+  }
+
+  void *filled(DType t, int64_t n) {
+    int64_t bytes = n * (t == DType::f32 ? 4 : 2);
+    char *p = static_cast<char *>(memory.bytes((size_t)bytes));
+    for (int64_t i = 0; i < n; ++i) {
+      float x = (float)(i % 1021) * 1e-3f - 0.5f;
+      uint32_t u;
+      std::memcpy(&u, &x, 4);
+      uint16_t h = (uint16_t)(u >> 16);
+      if (t == DType::f32) std::memcpy(p + 4 * i, &x, 4);
+      else std::memcpy(p + 2 * i, &h, 2);
+    }
+    return p;
+  }
+  void report(const char *name, double seconds, double flops, double bytes) {
+    std::printf("%-46s %9.4f ms  %7.1f GFLOP/s %3.0f%%  %6.1f GB/s %3.0f%%\n", name, seconds * 1e3, flops / seconds * 1e-9,
+                100 * flops / seconds * 1e-9 / peak, bytes / seconds * 1e-9, 100 * bytes / seconds * 1e-9 / bandwidth);
+    std::fflush(stdout);
+  }
+  template <class Args> void call(void (*scalar)(Exec &, const Args &), void (*avx2)(Exec &, const Args &), void (*avx512)(Exec &, const Args &), const Args &args) {
+    scratch.reset();
+    (isa == Isa::avx512 ? avx512 : isa == Isa::avx2 ? avx2 : scalar)(exec, args);
+  }
+
+  void product(int64_t m, int64_t n, int64_t k, bool ta, bool tb, DType t = DType::f32) {
+    memory.reset();
+    GemmArgs g{filled(DType::f32, m * n), DType::f32, n, filled(t, m * k), t, ta ? m : k, ta, filled(t, n * k), t, tb ? k : n, tb, m, n, k, 1.0f, 0.0f};
+    double flops = 2.0 * (double)m * (double)n * (double)k;
+    int64_t inner = std::max<int64_t>(1, (int64_t)(2e7 / flops));
+    double seconds = best_of(flops > 1e10 ? 4 : 12, [&] {
+      for (int64_t i = 0; i < inner; ++i) call(cpu::scalar::gemm, cpu::avx2::gemm, cpu::avx512::gemm, g);
+    }) / (double)inner;
+    char name[100];
+    std::snprintf(name, sizeof name, "%s %lld x %lld x %lld %s%s", dtype_name(t), (long long)m, (long long)n, (long long)k, ta ? "A^T " : "", tb ? "B^T" : "");
+    report(name, seconds, flops, (double)(n * k * (t == DType::f32 ? 4 : 2)));
+  }
+
+  // The experts of one layer: rows x k times [groups, n, k], then the gradient of the weights.
+  void grouped(int64_t rows, int64_t groups, int64_t n, int64_t k) {
+    memory.reset();
+    std::vector<int32_t> offsets((size_t)groups + 1), gather((size_t)rows);
+    for (int64_t g = 0; g <= groups; ++g) offsets[(size_t)g] = (int32_t)(rows * g / groups);
+    for (int64_t r = 0; r < rows; ++r) gather[(size_t)r] = (int32_t)(r * 7919 % rows);
+    float *y = static_cast<float *>(filled(DType::f32, rows * n)), *x = static_cast<float *>(filled(DType::f32, rows * k));
+    float *w = static_cast<float *>(filled(DType::f32, groups * n * k)), *dw = static_cast<float *>(filled(DType::f32, groups * n * k));
+    double flops = 2.0 * (double)rows * (double)n * (double)k;
+    char name[100];
+    auto rows_form = [&](bool tb) {
+      GemmGroupedRowsArgs g{y, DType::f32, n, x, DType::f32, k, w, DType::f32, tb ? k : n, tb, n * k, offsets.data(), gather.data(), groups, rows, n, k, rows, 0.0f};
+      double t = best_of(8, [&] { call(cpu::scalar::gemm_grouped_rows, cpu::avx2::gemm_grouped_rows, cpu::avx512::gemm_grouped_rows, g); });
+      std::snprintf(name, sizeof name, "grouped rows %lld / %lld x %lld x %lld %s", (long long)rows, (long long)groups, (long long)n, (long long)k, tb ? "B^T" : "");
+      report(name, t, flops, (double)(4 * std::min(groups, rows) * n * k));
+    };
+    rows_form(true);
+    rows_form(false);
+    GemmGroupedInnerArgs g{dw, DType::f32, k, n * k, y, DType::f32, n, x, DType::f32, k, offsets.data(), gather.data(), groups, n, k, rows, rows, 1.0f};
+    double t = best_of(8, [&] { call(cpu::scalar::gemm_grouped_inner, cpu::avx2::gemm_grouped_inner, cpu::avx512::gemm_grouped_inner, g); });
+    std::snprintf(name, sizeof name, "grouped inner %lld / %lld x %lld x %lld", (long long)rows, (long long)groups, (long long)n, (long long)k);
+    report(name, t, flops, (double)(8 * groups * n * k));
+  }
+};
+
+}  // namespace
+
+int main(int argc, char **argv) {
+  Isa isa = cpu::best_isa();
+  if (argc > 2 && (!cpu::parse_isa(argv[2], &isa) || !cpu::isa_supported(isa))) {
+    std::printf("%s is not an instruction set of this machine\n", argv[2]);
+    return 2;
+  }
+  Bench b(argc > 1 ? std::atoi(argv[1]) : 0, isa);
+  b.measure_limits();
+  for (int64_t s : {64, 128, 256, 512, 1024, 2048}) b.product(s, s, s, false, false);
+  for (int64_t s : {64, 256, 512, 2048}) b.product(s, s, s, false, true);
+  for (int64_t s : {64, 256, 512, 2048}) b.product(s, s, s, true, false);
+  b.product(512, 6144, 768, false, true);
+  b.product(512, 768, 6144, false, true);
+  b.product(2048, 256, 256, false, true);
+  b.product(2048, 8, 256, false, true);
+  b.product(2048, 4096, 256, false, true);
+  b.product(256, 256, 2048, true, false);
+  b.product(2048, 2048, 2048, false, true, DType::bf16);
+  for (DType t : {DType::f32, DType::bf16})
+    for (int64_t m : {1, 4, 8}) {
+      b.product(m, 256, 256, false, true, t);
+      b.product(m, 512, 256, false, true, t);
+      b.product(m, 4096, 256, false, true, t);
+      b.product(m, 6144, 768, false, true, t);
+      b.product(m, 768, 6144, false, true, t);
+      b.product(m, 32000, 768, false, true, t);
+    }
+  b.product(1, 6144, 768, false, false);
+  b.product(16, 6144, 768, false, true);
+  b.grouped(4096, 8, 512, 256);
+  b.grouped(4096, 8, 256, 512);
+  b.grouped(2, 8, 512, 256);
+  b.grouped(512, 16, 128, 64);
+  return 0;
+}
