@@ -143,9 +143,11 @@ def _compare(backend: Backend, case: Case, argument: Argument, buffers: dict[str
     want = case.after.get(name)
     if want is None:
         return []
-    if name not in case.bound:
-        return _first_difference(case, name, got, want, np.zeros(want.size))
     source = next(a for a in case.arguments if a.name == (argument.other or name))
+    if name not in case.bound:
+        return _first_difference(
+            case, name, values_of(got, source.dtype), values_of(want, source.dtype), np.zeros(want.size)
+        )
     values = values_of(got, source.dtype).astype(np.float64)
     return _first_difference(case, name, values, want, case.bound[name].astype(np.float64))
 

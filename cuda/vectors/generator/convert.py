@@ -109,7 +109,7 @@ def quantize(x: Array, dtype: str) -> npt.NDArray[np.uint8]:
         q = np.rint(quotient).astype(np.int64)
         out += to_bytes(np.array([d]), "f16")
         if dtype == "q8":
-            out += np.clip(q, -127, 127).astype(np.int8).tobytes()
+            out += np.clip(q, -128, 127).astype(np.int8).tobytes()
         else:
             nibbles = np.clip(q, -8, 7) + 8
             out += (nibbles[:16] | nibbles[16:] << 4).astype(np.uint8).tobytes()
@@ -154,15 +154,15 @@ def _clear_blocks(name: str, n: int, x_dtype: str, dtype: str) -> Array:
     raise ValueError(f"{name}: no clear blocks found")
 
 
-def _ties(dtype: str) -> Array:
-    """A power of two as scale, so that quotients are exact halves: they go to the even neighbour."""
+def steps_of(dtype: str) -> Array:
+    """Quotients that are whole, or exact halves, which go to the even neighbour; the first fixes the scale."""
     steps: Array = np.arange(BLOCK, dtype=np.float64) - 15.5
     if dtype == "q8":
         steps[0] = 127.0
-        return np.asarray(steps * 0.0625)
-    steps = np.clip(steps / 2.0, -7.5, 7.5)
+        return steps
+    steps = np.clip(np.round(steps) / 2.0, -7.5, 7.5)
     steps[0] = -8.0
-    return np.asarray(np.round(steps * 2) / 2 * 0.25)
+    return steps
 
 
 def _quantize_cases() -> list[Case]:
@@ -173,13 +173,19 @@ def _quantize_cases() -> list[Case]:
             (f"{dtype}_n32", dtype, _clear_blocks(f"{dtype} 32", 32, "f32", dtype), "f32"),
             (f"{dtype}_bf16", dtype, _clear_blocks(f"{dtype} bf16", 64, "bf16", dtype), "bf16"),
             (f"{dtype}_f16", dtype, _clear_blocks(f"{dtype} f16", 64, "f16", dtype), "f16"),
-            (f"{dtype}_ties", dtype, _ties(dtype), "f32"),
+            (f"{dtype}_ties", dtype, steps_of(dtype) / 16.0, "f32"),
         ]
-    inputs.append(("q8_zero", "q8", np.concatenate([np.zeros(32), _clear_blocks("q8 zero", 32, "f32", "q8")]), "f32"))
+        # A block of zeros (q4: its scale is 0 / -8, minus zero), one whose scale rounds to 0, one with a subnormal scale.
+        tiny = round_to(np.concatenate([np.linspace(-1.0, 0.9, 32) * 1e-7, steps_of(dtype) * 5 * 2.0**-24]), "f32")
+        inputs.append((f"{dtype}_tiny", dtype, np.concatenate([np.zeros(32), tiny]), "f32"))
+    # The first of two elements of largest magnitude gives the sign of the scale.
+    tied = round_to(np.linspace(-0.9, 0.8, 32), "f32")
+    tied[[3, 9]] = 1.0, -1.0
+    inputs.append(("q4_tied_sign", "q4", tied, "f32"))
     for name, dtype, x, x_dtype in inputs:
         packed = quantize(x, dtype)
         out.append(case(name, "quantize", y=Out(packed, dtype=dtype, count=x.size), x=In(x, x_dtype), n=x.size))
-        for y_dtype in ("f32", "bf16", "f16") if name.endswith(("n32", "zero")) else ("f32",):
+        for y_dtype in ("f32", "bf16", "f16") if name.endswith(("n32", "tiny")) else ("f32",):
             y = round_to(dequantize(packed, dtype), y_dtype)
             out.append(
                 case(

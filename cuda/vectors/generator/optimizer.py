@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .case import Bound, Case, In, Out, Unchecked, Value, bound, case, exact, terms
-from .numbers import Array, Inputs, round_to, ulp
+from .numbers import FLOATS, Array, Inputs, round_to, ulp
+from .philox import STREAM_ROUNDING, block
 
 
 def _sum_cases() -> list[Case]:
@@ -93,9 +94,27 @@ _STEPS = (
     _Step("f16_master", applied=5, param="f16", master=True),
     _Step("skipped_bf16_master", applied=5, param="bf16", master=True, nonfinite=1),
     _Step("bf16_stochastic", n=67, applied=4, decay=2.0, param="bf16", start=1000),
+    _Step("f16_stochastic", n=67, applied=4, decay=2.0, param="f16", start=5),
     _Step("bf16_all", n=67, applied=4, decay=2.0, param="bf16", moments="bf16", grad="bf16", start=(1 << 32) - 7),
 )
 BETA1, BETA2, EPS, LR = 0.9, 0.95, 1e-8, 1e-2
+SEED = 0x0123_4567_89AB_CDEF
+
+
+def stochastically_rounded(want: Array, near: Bound, words: list[int], dtype: str) -> tuple[Array, Bound]:
+    """The upper bits of a random word are added to the f32 below the significand of dtype, what is below it is dropped.
+
+    Exact where no f32 within the bound would be dropped to another number, else either neighbour.
+    """
+    bits = 24 - FLOATS[dtype].precision
+    spacing = ulp(want, dtype)
+    steps = np.abs(want) / spacing + (np.array(words) >> (32 - bits)) / 2.0**bits
+    # The f32 drops nothing of its own below 2^-bits of a step.
+    margin = near.array / spacing + 2.0**-bits
+    clear = np.abs(steps - np.rint(steps)) > margin
+    rounded = np.copysign(np.floor(steps) * spacing, want)
+    limit = np.where(clear, 0.0, near.array + spacing)
+    return np.where(clear, rounded, want), Bound(limit, (*near.parts, f"ulp:{dtype}"))
 
 
 def _adamw_case(step: _Step) -> Case:
@@ -133,9 +152,9 @@ def _adamw_case(step: _Step) -> Case:
             return Out(want, near, dtype, initial=before)
         if not stochastic:
             return Out(want, near.stored_as(dtype, want), dtype, initial=before)
-        # One of the two neighbours.
-        spacing = ulp(np.abs(want) + near.array, dtype)
-        return Out(want, Bound(near.array + spacing, (*near.parts, f"ulp:{dtype}")), dtype, initial=before)
+        which = {"param": 0, "m": 1, "v": 2}[name]
+        words = [block(SEED, step.start + i, STREAM_ROUNDING, 3 * step.applied + which)[0] for i in range(n)]
+        return Out(*stochastically_rounded(want, near, words, dtype), dtype, initial=before)
 
     arguments: dict[str, Value] = {
         "param": stored("param", step.param, new, limit, param, not step.master),
@@ -147,7 +166,7 @@ def _adamw_case(step: _Step) -> Case:
         "scale": In(np.array([step.scale])),
         "nonfinite": In(np.array([step.nonfinite]), "i32"),
         "applied": In(np.array([step.applied]), "i64"),
-        "seed": In(np.array([0x0123_4567_89AB_CDEF]), "i64") if step.stochastic else None,
+        "seed": In(np.array([SEED]), "i64") if step.stochastic else None,
         "n": n,
         "start": step.start,
         "beta1": BETA1,
