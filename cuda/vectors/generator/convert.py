@@ -175,7 +175,7 @@ def _quantize_cases() -> list[Case]:
             (f"{dtype}_f16", dtype, _clear_blocks(f"{dtype} f16", 64, "f16", dtype), "f16"),
             (f"{dtype}_ties", dtype, steps_of(dtype) / 16.0, "f32"),
         ]
-        # A block of zeros (q4: its scale is 0 / -8, minus zero), one whose scale rounds to 0, one with a subnormal scale.
+        # A block of zeros (q4: its scale is 0 / -8, minus zero), one whose scale rounds to 0, one with a subnormal one.
         tiny = round_to(np.concatenate([np.linspace(-1.0, 0.9, 32) * 1e-7, steps_of(dtype) * 5 * 2.0**-24]), "f32")
         inputs.append((f"{dtype}_tiny", dtype, np.concatenate([np.zeros(32), tiny]), "f32"))
     # The first of two elements of largest magnitude gives the sign of the scale.
