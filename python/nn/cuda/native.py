@@ -42,21 +42,18 @@ class NativeBuffer:
         self.count = count
 
     def close(self) -> None:
-        handle, self.handle = self.handle, 0
-        if handle:
-            self._backend._destroy_buffer(handle)
+        self._backend._destroy_buffer(self.handle)
 
     def __del__(self) -> None:
         # This may run in any thread, in the middle of a call or of a recording: only note the handle here.
-        if getattr(self, "handle", 0):
-            self._backend._abandoned.append(self.handle)
+        self._backend._abandoned.append(self.handle)
 
     def __repr__(self) -> str:
         return f"NativeBuffer({self.dtype.label}, {self.count})"
 
 
 class NativeGraph:
-    """A recorded step. It keeps the buffers alive that its caller keeps alive, and no others."""
+    """A recorded step. It does not keep the recorded buffers alive; it goes with its backend at the latest."""
 
     __slots__ = ("_backend", "handle")
 
@@ -65,9 +62,7 @@ class NativeGraph:
         self.handle = handle
 
     def close(self) -> None:
-        handle, self.handle = self.handle, 0
-        if handle:
-            self._backend._destroy_graph(handle)
+        self._backend._destroy_graph(self.handle)
 
 
 class NativeBackend(NativeOps):
@@ -93,6 +88,7 @@ class NativeBackend(NativeOps):
         self._recording = False
         self._abandoned: deque[int] = deque()
         self._live: set[int] = set()
+        self._graphs: set[int] = set()
         if not self.library.device_count(device):
             raise messages.device_missing(name=device, reason=self.library.device_note(device))
         out = ffi.new("cunn_context *")
@@ -195,7 +191,7 @@ class NativeBackend(NativeOps):
         return NativeBuffer(self, handle, dtype, count)
 
     def _destroy_buffer(self, handle: int) -> None:
-        if self._context and handle in self._live:
+        if handle in self._live:
             self._check(self._lib.cunn_buffer_destroy(self._context, handle))
             self._live.discard(handle)
 
@@ -216,6 +212,7 @@ class NativeBackend(NativeOps):
         self._recording = False
         out = ffi.new("cunn_graph *")
         self._check(self._lib.cunn_graph_end(self._context, out))
+        self._graphs.add(int(out[0]))
         return NativeGraph(self, int(out[0]))
 
     def graph_launch(self, graph: Graph) -> None:
@@ -232,8 +229,9 @@ class NativeBackend(NativeOps):
         return str(ffi.string(text).decode())
 
     def _destroy_graph(self, handle: int) -> None:
-        if self._context:
+        if handle in self._graphs:
             self._check(self._lib.cunn_graph_destroy(self._context, handle))
+            self._graphs.discard(handle)
 
     # ---------------- lifetime
 
@@ -241,6 +239,7 @@ class NativeBackend(NativeOps):
         """Destroys every buffer made here and the context; buffers still referenced become unusable."""
         self._context = 0
         self._abandoned.clear()
+        self._graphs.clear()
         self._finalizer()
 
     def __enter__(self) -> NativeBackend:

@@ -47,6 +47,7 @@ class Heads:
             f"n_heads is {self.n_heads}, expected a multiple of n_kv_heads = {self.n_kv_heads}",
         )
         call.fits_i32(seq_name, self.seq_len)
+        call.product("the number of tokens", self.batch, self.seq_len)
 
     @property
     def tokens(self) -> int:

@@ -165,9 +165,9 @@ def _check_pages(
         page_size > 0 and page_size % PAGE_MULTIPLE == 0,
         f"page_size is {page_size}, expected a multiple of {PAGE_MULTIPLE}",
     )
-    capacity = page_size * pages_per_sequence
+    capacity = call.product("page_size x pages_per_sequence", page_size, pages_per_sequence)
     call.fits_i32("page_size x pages_per_sequence", capacity)
     call.at_most("new_len", s.seq_len, capacity, "page_size x pages_per_sequence")
     if table is None:
-        call.at_least("n_pages", n_pages, s.batch * pages_per_sequence)
+        call.at_least("n_pages", n_pages, call.product("batch x pages_per_sequence", s.batch, pages_per_sequence))
     call.fits_i32("n_pages", n_pages)

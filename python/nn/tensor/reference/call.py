@@ -120,7 +120,11 @@ class Call:
         self.require(value <= most, f"{name} is {value}, expected at most {most}{reason}")
 
     def fits_i32(self, name: str, count: int) -> None:
-        self.at_most(name, count, _I32_MAX, "they are numbered in i32")
+        self.at_most(name, min(count, _I64_MAX), _I32_MAX, "they are numbered in i32")
+
+    def product(self, name: str, a: int, b: int) -> int:
+        self.require(a * b <= _I64_MAX, f"{name} is {a}x{b}, which 63 bits cannot count")
+        return a * b
 
     def numbered(self, name: str, start: int, n: int) -> None:
         """n elements that are numbered from start, in 63 bits."""
