@@ -1,8 +1,8 @@
 """decode: argmax, sample, advance.
 
-A sampled id is exact only if the draw stands clear of the edges of the cumulated probabilities. The rows here are
-chosen so that it does, by at least MARGIN, and so that the answer is the same whether the candidates are walked by
-falling probability or by index, and whether top_p is measured before or after top_k.
+A row is sampled thus: of the top_k largest logits keep the shortest leading run whose share of their probability
+reaches top_p; the id is the first kept one, by ascending index, at which the sum of the kept probabilities exceeds the
+draw times their total. The rows here are chosen so that every comparison is clear of rounding by MARGIN.
 """
 
 from __future__ import annotations
@@ -33,56 +33,46 @@ class Row:
     id: int
 
 
-def candidates(logits: Array, temperature: float, k: int, p: float) -> tuple[list[int], Array] | None:
-    """Candidate ids by falling probability, and their probabilities; None where a rounding could change the set."""
-    probs = softmax(logits[None] / temperature)[0]
-    order = [int(i) for i in top_k(logits[None], len(logits))[0]]
-    kept = order[: k or len(order)]
-    if p < 1.0:
-        # Over all of the vocabulary, and over what top_k left: both must agree on the set.
-        sizes = set()
-        for share in (probs[kept], probs[kept] / probs[kept].sum()):
-            cumulated = np.cumsum(share)
-            if np.min(np.abs(cumulated - p)) < MARGIN:
-                return None
-            sizes.add(min(int(np.searchsorted(cumulated, p)) + 1, len(kept)))
-        if len(sizes) != 1:
-            return None
-        kept = kept[: sizes.pop()]
-    return kept, probs[kept] / probs[kept].sum()
-
-
-def walk(ids: list[int], probs: Array, draw: float) -> int | None:
-    """The id whose interval of the cumulated probabilities holds the draw; None within MARGIN of an edge."""
-    cumulated = np.cumsum(probs)
-    inner = cumulated[:-1]
-    if inner.size and np.min(np.abs(inner - draw)) < MARGIN:
+def kept_ids(logits: Array, temperature: float, k: int, p: float) -> list[int] | None:
+    """The ids that may be drawn; None where a rounding could change the set."""
+    order = top_k(logits[None], k or len(logits))[0]
+    share = np.cumsum(softmax(logits[None, order] / temperature)[0])
+    if p == 1.0:
+        return [int(i) for i in order]
+    if np.min(np.abs(share - p)) < MARGIN and share[0] < 1.0 - MARGIN:
         return None
-    return ids[min(int(np.searchsorted(cumulated, draw, side="right")), len(ids) - 1)]
+    return [int(i) for i in order[: int(np.searchsorted(share, p)) + 1]]
+
+
+def drawn(ids: list[int], logits: Array, temperature: float, draw: float) -> int | None:
+    """The id that the draw falls on; None within MARGIN of an edge."""
+    ascending = np.sort(ids)
+    share = np.cumsum(softmax(logits[None, ascending] / temperature)[0])
+    if len(ids) > 1 and np.min(np.abs(share[:-1] - draw)) < MARGIN:
+        return None
+    return int(ascending[min(int(np.searchsorted(share, draw, side="right")), len(ids) - 1)])
+
+
+def clear_row(logits: Array, temperature: float, k: int, p: float, sample: int, first_position: int) -> Row | None:
+    """The first position from first_position on whose draw decides clearly."""
+    if temperature == 0.0:
+        return Row(logits, temperature, k, p, sample, first_position, int(top_k(logits[None], 1)[0, 0]))
+    ids = kept_ids(logits, temperature, k, p)
+    if ids is None:
+        return None
+    for position in range(first_position, first_position + 200):
+        answer = drawn(ids, logits, temperature, uniform(SEED, sample, STREAM_SAMPLING, position))
+        if answer is not None:
+            return Row(logits, temperature, k, p, sample, position, answer)
+    return None
 
 
 def find_row(logits: Array, temperature: float, k: int, p: float, sample: int, first_position: int) -> Row:
-    """The first position from first_position on whose draw decides clearly."""
+    """clear_row of a row that is known to have one."""
     row = clear_row(logits, temperature, k, p, sample, first_position)
     if row is None:
         raise ValueError("no draw decides clearly")
     return row
-
-
-def clear_row(logits: Array, temperature: float, k: int, p: float, sample: int, first_position: int) -> Row | None:
-    if temperature == 0.0:
-        return Row(logits, temperature, k, p, sample, first_position, int(top_k(logits[None], 1)[0, 0]))
-    found = candidates(logits, temperature, k, p)
-    if found is None:
-        return None
-    ids, probs = found
-    by_index = np.argsort(ids)
-    for position in range(first_position, first_position + 200):
-        draw = uniform(SEED, sample, STREAM_SAMPLING, position)
-        answer = walk(ids, probs, draw)
-        if answer is not None and answer == walk([ids[i] for i in by_index], probs[by_index], draw):
-            return Row(logits, temperature, k, p, sample, position, answer)
-    return None
 
 
 def first_clear_row(
