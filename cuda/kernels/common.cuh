@@ -14,7 +14,8 @@
 // CUNN_DYNAMIC_SHARED(float, data) names the dynamic shared memory of the launch.
 // CUNN_LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...) is kernel<<<...>>>(arguments...); a kernel with
 // template arguments stands in parentheses.
-#if defined(CUNN_SIMT)
+// CUNN_UNROLL, CUNN_UNROLL_BY(n) before a loop: nvcc's pragma; a host compiler decides for itself.
+#if defined(SIMT_HOST)
 #define CUNN_SHARED(T, name, ...)                                                          \
   typedef T name##_shared_type __VA_ARGS__;                                                \
   static simt::SharedSlot name##_shared_slot{__FILE__, __LINE__, #name, sizeof(name##_shared_type)}; \
@@ -22,7 +23,12 @@
 #define CUNN_DYNAMIC_SHARED(T, name) T* const name = static_cast<T*>(simt::here.dynamic_shared)
 #define CUNN_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
   simt::launch(#kernel, kernel, (grid), (block), (shared_bytes), static_cast<cudaStream_t>(stream), __VA_ARGS__)
+#define CUNN_UNROLL
+#define CUNN_UNROLL_BY(n)
 #else
+#define CUNN_PRAGMA(text) _Pragma(#text)
+#define CUNN_UNROLL CUNN_PRAGMA(unroll)
+#define CUNN_UNROLL_BY(n) CUNN_PRAGMA(unroll n)
 #define CUNN_SHARED(T, name, ...) __shared__ __align__(16) T name __VA_ARGS__
 #define CUNN_DYNAMIC_SHARED(T, name)                                    \
   extern __shared__ __align__(16) unsigned char cunn_dynamic_shared[];  \
@@ -38,6 +44,15 @@ constexpr unsigned kFullWarp = 0xffffffffu;
 static __device__ __forceinline__ float to_float(float x) { return x; }
 static __device__ __forceinline__ float to_float(__nv_bfloat16 x) { return __bfloat162float(x); }
 static __device__ __forceinline__ float to_float(__half x) { return __half2float(x); }
+
+template <class T>
+struct IsBf16 {
+  static constexpr bool value = false;
+};
+template <>
+struct IsBf16<__nv_bfloat16> {
+  static constexpr bool value = true;
+};
 
 // from_float<T>(x): x rounded to T, to nearest, ties to even.
 template <class T>

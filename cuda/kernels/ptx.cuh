@@ -9,7 +9,7 @@ namespace cunn {
 
 // D (16x8, f32) += A (16x16, bf16, row-major) * B (16x8, bf16, column-major); fragment layout: PTX manual, mma.m16n8k16.
 static __device__ __forceinline__ void mma_m16n8k16_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-#if defined(CUNN_SIMT)
+#if defined(SIMT_HOST)
   simt::mma(simt::combine_mma_bf16, d, a, b, SIMT_SITE("mma.m16n8k16.bf16"));
 #elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   asm volatile(
@@ -24,7 +24,7 @@ static __device__ __forceinline__ void mma_m16n8k16_bf16(float (&d)[4], const ui
 
 // The same with f16 operands. sm_75 has only k = 8: two of them, in k order.
 static __device__ __forceinline__ void mma_m16n8k16_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-#if defined(CUNN_SIMT)
+#if defined(SIMT_HOST)
   simt::mma(simt::combine_mma_f16, d, a, b, SIMT_SITE("mma.m16n8k16.f16"));
 #elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   asm volatile(
@@ -44,7 +44,7 @@ static __device__ __forceinline__ void mma_m16n8k16_f16(float (&d)[4], const uin
 #endif
 }
 
-#if !defined(CUNN_SIMT)
+#if !defined(SIMT_HOST)
 static __device__ __forceinline__ uint32_t shared_address(const void* p) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(p));
 }
@@ -54,14 +54,14 @@ static __device__ __forceinline__ uint32_t shared_address(const void* p) {
 // of matrix j (the addresses of lanes from 8N on are not used). Lane l receives elements 2(l%4), 2(l%4)+1 of row l/4 of
 // each, or of each one's transpose.
 static __device__ __forceinline__ void ldmatrix_x1(uint32_t (&r)[1], const void* row) {
-#if defined(CUNN_SIMT)
+#if defined(SIMT_HOST)
   simt::ldmatrix(simt::combine_ldmatrix, r, 1, row, SIMT_SITE("ldmatrix.x1"));
 #else
   asm volatile("ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%0}, [%1];" : "=r"(r[0]) : "r"(shared_address(row)) : "memory");
 #endif
 }
 static __device__ __forceinline__ void ldmatrix_x2(uint32_t (&r)[2], const void* row) {
-#if defined(CUNN_SIMT)
+#if defined(SIMT_HOST)
   simt::ldmatrix(simt::combine_ldmatrix, r, 2, row, SIMT_SITE("ldmatrix.x2"));
 #else
   asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0,%1}, [%2];"
@@ -69,7 +69,7 @@ static __device__ __forceinline__ void ldmatrix_x2(uint32_t (&r)[2], const void*
 #endif
 }
 static __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
-#if defined(CUNN_SIMT)
+#if defined(SIMT_HOST)
   simt::ldmatrix(simt::combine_ldmatrix, r, 4, row, SIMT_SITE("ldmatrix.x4"));
 #else
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
@@ -77,7 +77,7 @@ static __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void*
 #endif
 }
 static __device__ __forceinline__ void ldmatrix_x2_transposed(uint32_t (&r)[2], const void* row) {
-#if defined(CUNN_SIMT)
+#if defined(SIMT_HOST)
   simt::ldmatrix(simt::combine_ldmatrix_transposed, r, 2, row, SIMT_SITE("ldmatrix.x2.trans"));
 #else
   asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0,%1}, [%2];"
@@ -85,7 +85,7 @@ static __device__ __forceinline__ void ldmatrix_x2_transposed(uint32_t (&r)[2], 
 #endif
 }
 static __device__ __forceinline__ void ldmatrix_x4_transposed(uint32_t (&r)[4], const void* row) {
-#if defined(CUNN_SIMT)
+#if defined(SIMT_HOST)
   simt::ldmatrix(simt::combine_ldmatrix_transposed, r, 4, row, SIMT_SITE("ldmatrix.x4.trans"));
 #else
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
@@ -96,7 +96,7 @@ static __device__ __forceinline__ void ldmatrix_x4_transposed(uint32_t (&r)[4], 
 // Copies 16 bytes from global to shared memory without waiting; both addresses are multiples of 16. source_bytes of
 // them are read (0: the source is not touched), the rest of the destination becomes zero. sm_75 copies at once.
 static __device__ __forceinline__ void cp_async_16(void* shared, const void* global, int source_bytes) {
-#if defined(CUNN_SIMT)
+#if defined(SIMT_HOST)
   simt::async_copy(shared, global, 16, source_bytes, SIMT_SITE("cp.async"));
 #elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(source_bytes)
@@ -114,7 +114,7 @@ static __device__ __forceinline__ void cp_async_16(void* shared, const void* glo
 }
 // The same for 4 bytes: what f32 tiles with rows of any length use.
 static __device__ __forceinline__ void cp_async_4(void* shared, const void* global, int source_bytes) {
-#if defined(CUNN_SIMT)
+#if defined(SIMT_HOST)
   simt::async_copy(shared, global, 4, source_bytes, SIMT_SITE("cp.async"));
 #elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(source_bytes)
@@ -126,7 +126,7 @@ static __device__ __forceinline__ void cp_async_4(void* shared, const void* glob
 // Ends a group of copies; cp_async_wait<N> returns when all but the newest N groups of this thread have landed. Other
 // threads see them after a barrier.
 static __device__ __forceinline__ void cp_async_commit() {
-#if defined(CUNN_SIMT)
+#if defined(SIMT_HOST)
   simt::async_copy_commit();
 #elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   asm volatile("cp.async.commit_group;" ::: "memory");
@@ -134,7 +134,7 @@ static __device__ __forceinline__ void cp_async_commit() {
 }
 template <int N>
 static __device__ __forceinline__ void cp_async_wait() {
-#if defined(CUNN_SIMT)
+#if defined(SIMT_HOST)
   simt::async_copy_wait(N);
 #elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");

@@ -2,7 +2,7 @@
 // to it by an ordinary C++17 compiler. A kernel file includes <cuda_runtime.h> in both worlds; the include path
 // decides which one it gets. Only what cuda-nn uses is here; simt/README.md lists it.
 #pragma once
-#define CUNN_SIMT 1
+#define SIMT_HOST 1
 
 #include "simt/language.h"
 #include "simt/runtime.h"

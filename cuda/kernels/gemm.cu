@@ -1,0 +1,120 @@
+// Matrix products: plain, batched, grouped by device-side offsets.
+#include "gemm_fma.cuh"
+#include "gemm_mma.cuh"
+#include "ops_decl.h"
+
+namespace cunn::cuda {
+
+namespace {
+
+// f32, then f16, then bf16: of two 16-bit types the one that every float fits.
+DType narrower(DType a, DType b) {
+  if (a == DType::bf16 || b == DType::bf16) return DType::bf16;
+  if (a == DType::f16 || b == DType::f16) return DType::f16;
+  return DType::f32;
+}
+
+Matrix matrix(const void* data, DType dtype, int64_t ld, bool transposed, const int32_t* gather = nullptr, int64_t batch_stride = 0) {
+  return {data, dtype, transposed ? 1 : ld, transposed ? ld : 1, gather, batch_stride};
+}
+
+// bf16 tensor cores came with sm_80, f16 ones with sm_75.
+bool has_tensor_cores(Exec& exec, DType type) {
+  return (type == DType::bf16 && cuda_exec(exec).compute_capability >= 80) || (type == DType::f16 && cuda_exec(exec).compute_capability >= 75);
+}
+
+void run(Exec& exec, const Gemm& g) {
+  if (g.m <= 0 || g.n <= 0 || g.groups <= 0) return;
+  const bool tensor_cores = g.type != DType::f32 && g.a.dtype == g.type && g.b.dtype == g.type && g.alpha == 1.0f &&
+                            has_tensor_cores(exec, g.type) && mma_can_read(g.a) && mma_can_read(g.b);
+  if (tensor_cores && g.type == DType::bf16)
+    run_gemm_mma<__nv_bfloat16>(exec, g);
+  else if (tensor_cores)
+    run_gemm_mma<__half>(exec, g);
+  else
+    run_gemm_fma(exec, g);
+}
+
+Gemm problem(const GemmArgs& g) {
+  return {matrix(g.a, g.a_dtype, g.lda, g.trans_a),
+          matrix(g.b, g.b_dtype, g.ldb, g.trans_b),
+          g.c, g.c_dtype, g.ldc, 0, g.m, g.n, g.k, g.alpha, g.beta,
+          narrower(g.a_dtype, g.b_dtype), Grouping::none, 1, nullptr, nullptr};
+}
+
+// Tests offsets (ascending from 0 to at most rows) and the gathered rows below offsets[groups]; reports the first bad one
+// and leaves valid[0] 0: half an answer would hide the fault.
+constexpr int kValidateThreads = 256;
+__global__ void __launch_bounds__(kValidateThreads)
+    validate_groups_kernel(int32_t* valid, ErrorWord* error, OpId op, const int32_t* offsets, int64_t groups, int64_t rows,
+                           const int32_t* gather, int64_t limit) {
+  CUNN_SHARED(unsigned long long, first_bad, [2]);
+  const int t = int(threadIdx.x);
+  if (t < 2) first_bad[t] = ~0ull;
+  __syncthreads();
+  for (int64_t i = t; i <= groups; i += kValidateThreads) {
+    const int64_t value = offsets[i], least = i == 0 ? 0 : offsets[i - 1], most = i == 0 ? 0 : rows;
+    if (value < least || value > most) atomicMin(&first_bad[0], (unsigned long long)i);
+  }
+  __syncthreads();
+  const bool offsets_are_good = first_bad[0] == ~0ull;
+  if (offsets_are_good && gather)
+    for (int64_t r = t; r < offsets[groups]; r += kValidateThreads)
+      if (!in_range(gather[r], limit)) {
+        atomicMin(&first_bad[1], (unsigned long long)r);
+        break;
+      }
+  __syncthreads();
+  if (t != 0) return;
+  valid[0] = offsets_are_good && first_bad[1] == ~0ull;
+  if (!offsets_are_good) {
+    const int64_t i = int64_t(first_bad[0]);
+    report_fault(error, op, DeviceFault::offset_out_of_range, i, offsets[i], (i == 0 ? 0 : rows) + 1);
+  } else if (first_bad[1] != ~0ull) {
+    const int64_t r = int64_t(first_bad[1]);
+    report_fault(error, op, DeviceFault::row_out_of_range, r, gather[r], limit);
+  }
+}
+
+const int32_t* validate_groups(Exec& exec, OpId op, const int32_t* offsets, int64_t groups, int64_t rows, const int32_t* gather, int64_t limit) {
+  int32_t* const valid = cuda_exec(exec).memory.array<int32_t>(1);
+  CUNN_RUN(exec, validate_groups_kernel, 1, kValidateThreads, 0, valid, exec.error, op, offsets, groups, rows, gather, limit);
+  return valid;
+}
+
+}  // namespace
+
+void gemm(Exec& exec, const GemmArgs& op) { run(exec, problem(op)); }
+
+void gemm_batched(Exec& exec, const GemmBatchedArgs& op) {
+  constexpr int64_t kMostBatches = 65535;  // of blockIdx.z
+  for (int64_t first = 0; first < op.batch; first += kMostBatches) {
+    Gemm g = problem(op.g);
+    g.groups = op.batch - first < kMostBatches ? op.batch - first : kMostBatches;
+    g.a.batch_stride = op.stride_a;
+    g.b.batch_stride = op.stride_b;
+    g.c_batch_stride = op.stride_c;
+    g.a.data = static_cast<const char*>(g.a.data) + first * op.stride_a * element_bytes(g.a.dtype);
+    g.b.data = static_cast<const char*>(g.b.data) + first * op.stride_b * element_bytes(g.b.dtype);
+    g.c = static_cast<char*>(g.c) + first * op.stride_c * element_bytes(g.c_dtype);
+    run(exec, g);
+  }
+}
+
+void gemm_grouped_rows(Exec& exec, const GemmGroupedRowsArgs& op) {
+  const int32_t* const valid = validate_groups(exec, OpId::gemm_grouped_rows, op.offsets, op.groups, op.m, op.a_rows, op.a_row_count);
+  run(exec, {matrix(op.a, op.a_dtype, op.lda, false, op.a_rows),
+             matrix(op.b, op.b_dtype, op.ldb, op.trans_b, nullptr, op.stride_b),
+             op.c, op.c_dtype, op.ldc, 0, op.m, op.n, op.k, 1.0f, op.beta,
+             narrower(op.a_dtype, op.b_dtype), Grouping::rows, op.groups, op.offsets, valid});
+}
+
+void gemm_grouped_inner(Exec& exec, const GemmGroupedInnerArgs& op) {
+  const int32_t* const valid = validate_groups(exec, OpId::gemm_grouped_inner, op.offsets, op.groups, op.k, op.b_rows, op.b_row_count);
+  run(exec, {matrix(op.a, op.a_dtype, op.lda, true),
+             matrix(op.b, op.b_dtype, op.ldb, false, op.b_rows),
+             op.c, op.c_dtype, op.ldc, op.stride_c, op.m, op.n, op.k, 1.0f, op.beta,
+             narrower(op.a_dtype, op.b_dtype), Grouping::inner, op.groups, op.offsets, valid});
+}
+
+}  // namespace cunn::cuda

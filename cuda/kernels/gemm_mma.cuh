@@ -1,0 +1,199 @@
+// The matrix product on tensor cores: bf16 or f16 operands, f32 accumulators.
+//
+// Tiles of A and B come through a ring of kStages in dynamic shared memory by cp.async, 16 bytes a copy, in the layout
+// they have in memory; ldmatrix transposes where the fragment needs it. Shared rows are 8 elements longer than a tile's,
+// an odd number of 16-byte pieces, so that the eight rows of an ldmatrix fall into different banks. Rows, columns and
+// terms beyond the problem are zeros.
+//
+// An element's bits depend on k and its operands alone: mma steps of 16 terms from the tile's first k on, in order.
+#pragma once
+#include "gemm.cuh"
+#include "ptx.cuh"
+
+namespace cunn::cuda {
+
+constexpr int kMmaDepth = 32;  // terms of a stage
+constexpr int kMmaStages = 3;
+constexpr int kMmaPad = 8;
+
+template <int kRows_, int kCols_, int kWarpRows_, int kWarpCols_>
+struct MmaTile {
+  static constexpr int kRows = kRows_, kCols = kCols_;                    // of the block
+  static constexpr int kWarpRows = kWarpRows_, kWarpCols = kWarpCols_;    // of a warp
+  static constexpr int kThreads = 32 * (kRows / kWarpRows) * (kCols / kWarpCols);
+  static_assert(kWarpRows % 16 == 0 && kWarpCols % 16 == 0, "fragments are 16 x 16 of A and 16 x 8 of B, B loaded two at a time");
+};
+
+// One operand's tile in a stage: lines (rows of A, columns of B) by kMmaDepth, k-contiguous [line][k] or [k][line].
+template <int kLines, bool kByK>
+struct MmaStage {
+  static constexpr int kOuter = kByK ? kLines : kMmaDepth;
+  static constexpr int kInner = kByK ? kMmaDepth : kLines;
+  static constexpr int kPitch = kInner + kMmaPad;
+  static constexpr int kElements = kOuter * kPitch;
+};
+
+template <class T>
+static __device__ __forceinline__ void mma_step(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  if (IsBf16<T>::value)
+    mma_m16n8k16_bf16(d, a, b);
+  else
+    mma_m16n8k16_f16(d, a, b);
+}
+
+// Brings a stage of one operand in. `lines` exist from `line`, terms [k, k_end); strides are those of the other dimension.
+// gather maps lines where k is contiguous, and terms where lines are.
+template <int kThreads, int kLines, bool kByK, class T>
+static __device__ __forceinline__ void fetch_stage(T* stage, const T* data, int64_t stride, const int32_t* gather, int64_t line,
+                                                   int64_t line_end, int64_t k, int64_t k_end) {
+  using Stage = MmaStage<kLines, kByK>;
+  constexpr int kPieces = Stage::kInner / 8;  // of 16 bytes
+  CUNN_UNROLL
+  for (int i = int(threadIdx.x); i < Stage::kOuter * kPieces; i += kThreads) {
+    const int outer = i / kPieces, inner = i % kPieces * 8;
+    const int64_t at_outer = (kByK ? line : k) + outer, outer_end = kByK ? line_end : k_end;
+    const int64_t at_inner = (kByK ? k : line) + inner, inner_end = kByK ? k_end : line_end;
+    int64_t there = inner_end - at_inner;
+    there = at_outer >= outer_end || there < 0 ? 0 : there > 8 ? 8 : there;
+    const T* from = data;
+    if (there > 0) from = data + (gather ? gather[at_outer] : at_outer) * stride + at_inner;
+    cp_async_16(stage + outer * Stage::kPitch + inner, from, int(there) * 2);
+  }
+}
+
+template <class T, class Tile, bool kAByK, bool kBByK>
+__global__ void __launch_bounds__(Tile::kThreads) gemm_mma_kernel(Gemm g) {
+  using StageA = MmaStage<Tile::kRows, kAByK>;
+  using StageB = MmaStage<Tile::kCols, kBByK>;
+  constexpr int kFragRows = Tile::kWarpRows / 16, kFragCols = Tile::kWarpCols / 8;
+  CUNN_DYNAMIC_SHARED(T, shared);
+  T* const shared_a = shared;
+  T* const shared_b = shared + kMmaStages * StageA::kElements;
+  GemmTile tile;
+  if (!find_tile(g, Tile::kRows, Tile::kCols, &tile)) return;
+
+  const T* const a = static_cast<const T*>(g.a.data) + tile.a_offset;
+  const T* const b = static_cast<const T*>(g.b.data) + tile.b_offset;
+  const int64_t a_stride = kAByK ? g.a.row_stride : g.a.col_stride, b_stride = kBByK ? g.b.col_stride : g.b.row_stride;
+  const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
+  const int warp_row = warp / (Tile::kCols / Tile::kWarpCols) * Tile::kWarpRows;
+  const int warp_col = warp % (Tile::kCols / Tile::kWarpCols) * Tile::kWarpCols;
+
+  // Accumulators 0, 1 of a fragment are columns 2 (lane % 4), + 1 of row lane / 4; 2, 3 the same of row + 8.
+  const auto row_of = [&](int fr, int e) { return tile.row + warp_row + fr * 16 + lane / 4 + e / 2 * 8; };
+  const auto col_of = [&](int fc, int e) { return tile.col + warp_col + fc * 8 + 2 * (lane % 4) + e % 2; };
+  float acc[kFragRows][kFragCols][4];
+  CUNN_UNROLL
+  for (int fr = 0; fr < kFragRows; ++fr)
+    CUNN_UNROLL
+    for (int fc = 0; fc < kFragCols; ++fc)
+      CUNN_UNROLL
+      for (int e = 0; e < 4; ++e) {
+        const int64_t row = row_of(fr, e), col = col_of(fc, e);
+        acc[fr][fc][e] = g.beta != 0.0f && row < tile.row_end && col < g.n ? beta_c(g, tile.c_offset + row * g.ldc + col) : 0.0f;
+      }
+
+  const int64_t steps = (tile.k_end - tile.k + kMmaDepth - 1) / kMmaDepth;
+  const auto fetch = [&](int64_t step) {
+    if (step < steps) {
+      const int slot = int(step % kMmaStages);
+      const int64_t k = tile.k + step * kMmaDepth;
+      fetch_stage<Tile::kThreads, Tile::kRows, kAByK>(shared_a + slot * StageA::kElements, a, a_stride, g.a.gather, tile.row, tile.row_end,
+                                                      k, tile.k_end);
+      fetch_stage<Tile::kThreads, Tile::kCols, kBByK>(shared_b + slot * StageB::kElements, b, b_stride, g.b.gather, tile.col, g.n, k,
+                                                      tile.k_end);
+    }
+    cp_async_commit();  // an empty group keeps the count of groups in step
+  };
+  CUNN_UNROLL
+  for (int s = 0; s < kMmaStages - 1; ++s) fetch(s);
+
+  for (int64_t step = 0; step < steps; ++step) {
+    cp_async_wait<kMmaStages - 2>();
+    __syncthreads();  // this stage has landed for everybody, and everybody is done with the one fetched over next
+    fetch(step + kMmaStages - 1);
+    const T* const sa = shared_a + int(step % kMmaStages) * StageA::kElements;
+    const T* const sb = shared_b + int(step % kMmaStages) * StageB::kElements;
+    CUNN_UNROLL
+    for (int k = 0; k < kMmaDepth; k += 16) {
+      uint32_t fa[kFragRows][4], fb[kFragCols][2];
+      CUNN_UNROLL
+      for (int fr = 0; fr < kFragRows; ++fr) {
+        const int row = warp_row + fr * 16;
+        if (kAByK)  // matrices: rows 0-7 and 8-15 of k 0-7, then of k 8-15
+          ldmatrix_x4(fa[fr], sa + (row + lane % 16) * StageA::kPitch + k + lane / 16 * 8);
+        else  // stored [k][row]: the same four, each transposed
+          ldmatrix_x4_transposed(fa[fr], sa + (k + lane % 8 + lane / 16 * 8) * StageA::kPitch + row + lane / 8 % 2 * 8);
+      }
+      CUNN_UNROLL
+      for (int fc = 0; fc < kFragCols; fc += 2) {  // two fragments of 8 columns at once
+        const int col = warp_col + fc * 8;
+        uint32_t both[4];
+        if (kBByK)
+          ldmatrix_x4(both, sb + (col + lane % 8 + lane / 16 * 8) * StageB::kPitch + k + lane / 8 % 2 * 8);
+        else
+          ldmatrix_x4_transposed(both, sb + (k + lane % 16) * StageB::kPitch + col + lane / 16 * 8);
+        fb[fc][0] = both[0];
+        fb[fc][1] = both[1];
+        fb[fc + 1][0] = both[2];
+        fb[fc + 1][1] = both[3];
+      }
+      CUNN_UNROLL
+      for (int fr = 0; fr < kFragRows; ++fr)
+        CUNN_UNROLL
+        for (int fc = 0; fc < kFragCols; ++fc) mma_step<T>(acc[fr][fc], fa[fr], fb[fc]);
+    }
+  }
+
+  CUNN_UNROLL
+  for (int fr = 0; fr < kFragRows; ++fr)
+    CUNN_UNROLL
+    for (int fc = 0; fc < kFragCols; ++fc)
+      CUNN_UNROLL
+      for (int e = 0; e < 4; ++e) {
+        const int64_t row = row_of(fr, e), col = col_of(fc, e);
+        if (row < tile.row_end && col < g.n) store_float(g.c, g.c_dtype, tile.c_offset + row * g.ldc + col, acc[fr][fc][e]);
+      }
+}
+
+template <class T, class Tile, bool kAByK, bool kBByK>
+void run_gemm_mma_layout(Exec& exec, const Gemm& g) {
+  constexpr size_t kShared = sizeof(T) * kMmaStages * (MmaStage<Tile::kRows, kAByK>::kElements + MmaStage<Tile::kCols, kBByK>::kElements);
+  static const cudaError_t allowed =  // once per kernel and process
+      cudaFuncSetAttribute(gemm_mma_kernel<T, Tile, kAByK, kBByK>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(kShared));
+  check(allowed, "gemm");
+  CUNN_RUN(exec, (gemm_mma_kernel<T, Tile, kAByK, kBByK>), gemm_grid(g, Tile::kRows, Tile::kCols), Tile::kThreads, kShared, g);
+}
+
+template <class T, class Tile>
+void run_gemm_mma_tile(Exec& exec, const Gemm& g) {
+  const bool a_by_k = g.a.col_stride == 1, b_by_k = g.b.row_stride == 1;
+  if (a_by_k && b_by_k)
+    run_gemm_mma_layout<T, Tile, true, true>(exec, g);
+  else if (a_by_k)
+    run_gemm_mma_layout<T, Tile, true, false>(exec, g);
+  else if (b_by_k)
+    run_gemm_mma_layout<T, Tile, false, true>(exec, g);
+  else
+    run_gemm_mma_layout<T, Tile, false, false>(exec, g);
+}
+
+// Whether cp.async can fetch the operand: lines and terms start at multiples of 16 bytes. Depends on the layout, never on
+// the number of rows, so a row takes the same path in any batch.
+inline bool mma_can_read(const Matrix& x) {
+  const int64_t stride = x.row_stride == 1 ? x.col_stride : x.row_stride;
+  return (x.row_stride == 1 || x.col_stride == 1) && stride % 8 == 0 && x.batch_stride % 8 == 0 &&
+         reinterpret_cast<uintptr_t>(x.data) % 16 == 0;
+}
+
+template <class T>
+void run_gemm_mma(Exec& exec, const Gemm& g) {
+  if (g.m <= 32)
+    run_gemm_mma_tile<T, MmaTile<16, 64, 16, 16>>(exec, g);
+  else if (g.m <= 64 || ceil_div(g.m, 128) * ceil_div(g.n, 128) < cuda_exec(exec).multiprocessors)
+    run_gemm_mma_tile<T, MmaTile<64, 64, 32, 32>>(exec, g);
+  else
+    run_gemm_mma_tile<T, MmaTile<128, 128, 64, 32>>(exec, g);
+}
+
+}  // namespace cunn::cuda
