@@ -21,6 +21,7 @@ from generator import (
     attention,
     convert,
     decode,
+    edges,
     elementwise,
     embedding,
     gemm,
@@ -32,7 +33,7 @@ from generator import (
     rope,
     softmax,
 )
-from generator.case import OPS, Case, GradientCheck, Out, mutated, seen_terms
+from generator.case import EVERY_TERM, OPS, Case, GradientCheck, Out, mutated, seen_terms
 from generator.files import Tensors, encode, read, write
 from generator.numbers import FLOATS
 
@@ -52,6 +53,7 @@ FAMILIES: dict[str, Callable[[], list[Case]]] = {
     "random": random.cases,
     "convert": convert.cases,
     "aliasing": aliasing.cases,
+    "edges": edges.cases,
 }
 GRADIENT_CHECKS: list[Callable[[], list[GradientCheck]]] = [
     elementwise.gradient_checks,
@@ -155,20 +157,20 @@ def mutants() -> list[str]:
     """Each term dropped and negated, in every case of its op: a case that cannot tell must say so itself."""
     problems = []
     killed = 0
-    for cases in FAMILIES.values():
-        originals = cases()
-        for op in sorted({case.op for case in originals}):
-            for term in seen_terms().get(op, []):
-                for label, factor in (("dropped", 0.0), ("negated", -1.0)):
-                    with mutated(op, term, factor):
-                        changed = {case.name: case for case in cases() if case.op == op}
-                    alive = [case for case in originals if case.op == op and not notices(case, changed[case.name])]
-                    total = sum(case.op == op for case in originals)
-                    unexplained = [case.name for case in alive if term not in case.insensitive]
-                    killed += total - len(alive)
-                    problems += [f"{op}: {term} {label} is not noticed by {name}" for name in unexplained]
-                    if len(alive) == total:
-                        problems.append(f"{op}: no case notices {term} {label}")
+    originals = {family: cases() for family, cases in FAMILIES.items()}
+    for op, names in seen_terms().items():
+        families = [family for family, known in originals.items() if any(case.op == op for case in known)]
+        known = [case for family in families for case in originals[family] if case.op == op]
+        for term in names:
+            for label, factor in (("dropped", 0.0), ("negated", -1.0)):
+                with mutated(op, term, factor):
+                    changed = {case.name: case for family in families for case in FAMILIES[family]()}
+                alive = [case for case in known if not notices(case, changed[case.name])]
+                unexplained = [case.name for case in alive if not case.insensitive & {term, *EVERY_TERM}]
+                killed += len(known) - len(alive)
+                problems += [f"{op}: {term} {label} is not noticed by {name}" for name in unexplained]
+                if len(alive) == len(known):
+                    problems.append(f"{op}: no case notices {term} {label}")
     print(f"mutants: {killed} (term, change, case) noticed")
     return problems
 

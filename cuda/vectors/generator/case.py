@@ -17,6 +17,7 @@ from .numbers import EPS_F32, FLOATS, SMALLEST_NORMAL, Array, ulp
 
 OPS = read_ops()
 MAX_C = 4.0
+EVERY_TERM = frozenset({"*"})  # for a case whose expectation is stated without the named terms
 
 
 # ---------------------------------------------------------------- bounds
