@@ -56,7 +56,7 @@ Tiling tiling_of(const ProductCall &call, const Problem &p, int64_t wanted) {
   return t;
 }
 
-int64_t padded(int64_t floats) { return ceil_div(floats, 16) * 16 + 16; }
+int64_t padded(int64_t floats) { return ceil_div(floats, 16) * 16; }
 
 }  // namespace
 
@@ -80,9 +80,9 @@ void run_problems(Exec &exec, const ProductCall &call, const Problem *problems, 
       t.first = total;
       total += t.across * ceil_div(p.m, t.rows);
       const int64_t kc = least(p.k, k_block);
-      a_floats = most(a_floats, streams(call, p, least(p.m, t.rows)) || p.m % t.rows <= stream_rows ? most(tile_rows * kc, stream_rows * p.k)
-                                                                                                   : tile_rows * kc);
-      b_floats = most(b_floats, ceil_div(t.cols, tile_cols) * tile_cols * kc);
+      a_floats = most(a_floats, panels_of_a * panel_floats(tile_rows, kc));
+      if (streams(call, p, least(p.m, t.rows)) || streams(call, p, p.m % t.rows)) a_floats = most(a_floats, panel_floats(stream_rows, p.k));
+      b_floats = most(b_floats, ceil_div(t.cols, tile_cols) * panel_floats(tile_cols, kc));
       if (call.c_dtype != DType::f32) c_floats = most(c_floats, t.rows * ceil_div(t.cols, 16) * 16);
     }
     tilings[q] = t;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "lanes.h"
+#include "tasks.h"
+#include "transpose.h"
 
 namespace cunn::cpu::CUNN_ISA_NS {
 
@@ -36,159 +38,183 @@ CUNN_INLINE const char *element(const Operand &o, int64_t row, int64_t column) {
   return static_cast<const char *>(o.data) + (r * o.ld + column) * float_bytes(o.dtype);
 }
 
-// Four consecutive elements; of a partial group only the first `count`, the others 0.
+// Sixteen vectors are registers only where an index into them is a constant; the scalar build keeps its loops.
 #if CUNN_ISA_LEVEL > 0
-using Quad = __m128;
-template <DType t> CUNN_INLINE Quad load_quad(const char *p) {
-  if constexpr (t == DType::f32) return _mm_loadu_ps(reinterpret_cast<const float *>(p));
-  else if constexpr (t == DType::bf16)
-    return _mm_castsi128_ps(_mm_slli_epi32(_mm_cvtepu16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(p))), 16));
-  else return _mm_cvtph_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(p)));
-}
+#define CUNN_UNROLL _Pragma("GCC unroll 16")
 #else
-struct Quad { float v[4]; };
-template <DType t> CUNN_INLINE Quad load_quad(const char *p) {
-  Quad q;
-  for (int i = 0; i < 4; ++i) {
-    if constexpr (t == DType::f32) memcpy(&q.v[i], p + 4 * i, 4);
-    else {
-      uint16_t h;
-      memcpy(&h, p + 2 * i, 2);
-      q.v[i] = t == DType::bf16 ? bf16_to_float(h) : f16_to_float(h);
-    }
-  }
-  return q;
-}
+#define CUNN_UNROLL
 #endif
-template <DType t> CUNN_INLINE Quad load_quad(const char *p, int64_t count) {
-  constexpr int64_t size = t == DType::f32 ? 4 : 2;
-  char copy[16] = {};
-  for (int64_t i = 0; i < count * size && i < 16; ++i) copy[i] = p[i];
-  return load_quad<t>(copy);
+
+// ---- lines: 64 bytes of each of sixteen rows, one line of the cache per row ----
+
+constexpr int64_t line_bytes = 64;
+
+// They may hold 16-bit floats and stand at any address.
+CUNN_INLINE Vec16 load_line(const char *p) {
+#if CUNN_ISA_LEVEL > 0
+  return load(reinterpret_cast<const float *>(p));
+#else
+  Vec16 v;
+  memcpy(&v, p, sizeof v);
+  return v;
+#endif
 }
 
-// Four columns of sixteen rows: column[c] lane r is element c of row r. With few rows (at most 8) the upper lanes
-// may hold anything.
-template <class LoadQuad> CUNN_INLINE void load_columns(Vec16 column[4], bool few, LoadQuad quad) {
+// The two 16-bit floats of each lane, the one at the lower address first.
+template <DType t> CUNN_INLINE void widen_pairs(Vec16 pairs, Vec16 *even, Vec16 *odd) {
+  if constexpr (t == DType::bf16) {
+    *even = as_float(shl<16>(as_int(pairs)));
+    *odd = as_float(as_int(pairs) & iset1((int32_t)0xffff0000u));
+  } else {
 #if CUNN_ISA_LEVEL == 2
-  (void)few;
-  // 128-bit lane q of register s holds row 4q + s; then each lane transposes its own 4 x 4.
-  __m512 row[4];
-#pragma GCC unroll 4
-  for (int s = 0; s < 4; ++s) {
-    __m512 r = _mm512_castps128_ps512(quad(s));
-    r = _mm512_insertf32x4(r, quad(s + 4), 1);
-    r = _mm512_insertf32x4(r, quad(s + 8), 2);
-    row[s] = _mm512_insertf32x4(r, quad(s + 12), 3);
-  }
-  __m512d t0 = _mm512_castps_pd(_mm512_unpacklo_ps(row[0], row[1])), t1 = _mm512_castps_pd(_mm512_unpackhi_ps(row[0], row[1]));
-  __m512d t2 = _mm512_castps_pd(_mm512_unpacklo_ps(row[2], row[3])), t3 = _mm512_castps_pd(_mm512_unpackhi_ps(row[2], row[3]));
-  column[0].v = _mm512_castpd_ps(_mm512_unpacklo_pd(t0, t2));
-  column[1].v = _mm512_castpd_ps(_mm512_unpackhi_pd(t0, t2));
-  column[2].v = _mm512_castpd_ps(_mm512_unpacklo_pd(t1, t3));
-  column[3].v = _mm512_castpd_ps(_mm512_unpackhi_pd(t1, t3));
+    __m512i p = _mm512_castps_si512(pairs.v);
+    even->v = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(p));
+    odd->v = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(p, 16)));
 #elif CUNN_ISA_LEVEL == 1
-#pragma GCC unroll 2
-  for (int half = 0; half < 2; ++half) {
-    if (half == 1 && few) {
-#pragma GCC unroll 4
-      for (int c = 0; c < 4; ++c) column[c].hi = _mm256_setzero_ps();
-      break;
-    }
-    __m256 row[4];
-#pragma GCC unroll 4
-    for (int s = 0; s < 4; ++s) row[s] = _mm256_insertf128_ps(_mm256_castps128_ps256(quad(8 * half + s)), quad(8 * half + s + 4), 1);
-    __m256d t0 = _mm256_castps_pd(_mm256_unpacklo_ps(row[0], row[1])), t1 = _mm256_castps_pd(_mm256_unpackhi_ps(row[0], row[1]));
-    __m256d t2 = _mm256_castps_pd(_mm256_unpacklo_ps(row[2], row[3])), t3 = _mm256_castps_pd(_mm256_unpackhi_ps(row[2], row[3]));
-    __m256 c0 = _mm256_castpd_ps(_mm256_unpacklo_pd(t0, t2)), c1 = _mm256_castpd_ps(_mm256_unpackhi_pd(t0, t2));
-    __m256 c2 = _mm256_castpd_ps(_mm256_unpacklo_pd(t1, t3)), c3 = _mm256_castpd_ps(_mm256_unpackhi_pd(t1, t3));
-    if (half == 0) column[0].lo = c0, column[1].lo = c1, column[2].lo = c2, column[3].lo = c3;
-    else column[0].hi = c0, column[1].hi = c1, column[2].hi = c2, column[3].hi = c3;
-  }
+    const __m256i low = _mm256_set1_epi32(0xffff), lo = _mm256_castps_si256(pairs.lo), hi = _mm256_castps_si256(pairs.hi);
+    auto widen = [](__m256i x) { return _mm256_cvtph_ps(_mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1))); };
+    *even = {widen(_mm256_and_si256(lo, low)), widen(_mm256_and_si256(hi, low))};
+    *odd = {widen(_mm256_srli_epi32(lo, 16)), widen(_mm256_srli_epi32(hi, 16))};
 #else
-  (void)few;
-  for (int r = 0; r < 16; ++r) {
-    Quad q = quad(r);
-    for (int c = 0; c < 4; ++c) column[c].v[r] = q.v[c];
-  }
+    int32_t bits[16];
+    uint16_t low[16], high[16];
+    istore(bits, as_int(pairs));
+    for (int i = 0; i < 16; ++i) {
+      low[i] = (uint16_t)bits[i];
+      high[i] = (uint16_t)((uint32_t)bits[i] >> 16);
+    }
+    *even = load_f16(low);
+    *odd = load_f16(high);
 #endif
+  }
 }
+
+// use(k, column) for each k of the lines at row[r] + at: lane r of column is element k of row r. With `few` only the
+// first eight rows are there and lanes 8 to 15 hold anything.
+template <DType t, bool few, class Use> CUNN_INLINE void each_column(const char *const *row, int64_t at, Use use) {
+  Vec16 column[16];
+  CUNN_UNROLL
+  for (int r = 0; r < 16; ++r) column[r] = few && r >= 8 ? zero() : load_line(row[r] + at);
+  transpose16(column);
+  CUNN_UNROLL
+  for (int s = 0; s < 16; ++s) {
+    if constexpr (t == DType::f32) {
+      use(s, column[s]);
+    } else {
+      Vec16 even, odd;
+      widen_pairs<t>(column[s], &even, &odd);
+      use(2 * s, even);
+      use(2 * s + 1, odd);
+    }
+  }
+}
+
+// The columns of a last line that is not full: nothing is read past the `bytes` that each row still has.
+template <DType t> struct LastColumns {
+  alignas(64) float column[32][16];
+  __attribute__((noinline)) LastColumns(const char *const *row, int64_t at, int64_t bytes) {
+    alignas(64) char line[16][line_bytes] = {};
+    const char *copy[16];
+    for (int r = 0; r < 16; ++r) {
+      memcpy(line[r], row[r] + at, (size_t)bytes);
+      copy[r] = line[r];
+    }
+    each_column<t, false>(copy, 0, [&](int64_t k, Vec16 v) { store(column[k], v); });
+  }
+};
 
 // ---- panels ----
 
-enum class Step { none, scale, scale_bf16, scale_f16 };
-
-CUNN_INLINE Step step_of(DType stored, const Transform &t) {
-  if (t.alpha == 1.0f && (stored == t.type || t.type == DType::f32)) return Step::none;
-  return t.type == DType::bf16 ? Step::scale_bf16 : t.type == DType::f16 ? Step::scale_f16 : Step::scale;
+CUNN_INLINE bool changes(DType stored, const Transform &t) {
+  return t.alpha != 1.0f || (stored != t.type && t.type != DType::f32);
+}
+[[maybe_unused]] static __attribute__((noinline)) Vec16 change(Vec16 x, const Transform &t) {
+  x = x * set1(t.alpha);
+  return t.type == DType::bf16 ? round_bf16(x) : t.type == DType::f16 ? round_f16(x) : x;
 }
 
-template <Step step> CUNN_INLINE Vec16 apply(Vec16 x, Vec16 alpha) {
-  if constexpr (step == Step::none) return x;
-  x = x * alpha;
-  if constexpr (step == Step::scale_bf16) x = round_bf16(x);
-  if constexpr (step == Step::scale_f16) x = round_f16(x);
-  return x;
+// What is packed: x in [x0, x0 + count), k in [k0, k0 + kc). x below x_end may be packed next.
+struct Span {
+  int64_t x0, count, x_end, k0, kc;
+};
+
+// Panels hold `width` x each, element (x, k) at panel[k * width + x]; one begins panel_floats after the other. Whole
+// vectors are written, ascending in k: what a step leaves behind its width the next one overwrites, and the last one
+// spills into the sixteen floats between panels.
+CUNN_INLINE int64_t panel_floats(int64_t width, int64_t kc) { return width * kc + 16; }
+
+// The first eight lanes.
+CUNN_INLINE void store_low(float *p, Vec16 v) {
+#if CUNN_ISA_LEVEL == 1
+  _mm256_storeu_ps(p, v.lo);
+#else
+  store(p, v, 8);
+#endif
 }
 
-// Writes panel[k * width + x - x0] for x in [x0, x0 + count), k in [k0, k0 + kc). Whole vectors are written, so what
-// stands after `count` in a step is undefined until the next step overwrites it, and 16 floats after the panel are
-// clobbered: panels have that much room behind them.
-template <DType t, Step step>
-void pack_panel_as(float *panel, int64_t width, const Operand &o, int64_t x0, int64_t count, int64_t k0, int64_t kc,
-                   float alpha_value) {
-  const Vec16 alpha = set1(alpha_value);
-  constexpr int64_t size = t == DType::f32 ? 4 : 2;
-  if (o.k_rows) {
-    for (int64_t k = 0; k < kc; ++k) {
-      const Row<t> from(element(o, k0 + k, x0));
-      float *to = panel + k * width;
-      int64_t x = 0;
-      for (; x + 16 <= count; x += 16) store(to + x, apply<step>(from.at(x, Whole{}), alpha));
-      if (x < count) store(to + x, apply<step>(from.at(x, Part{count - x}), alpha));
-    }
-    return;
-  }
-  // Groups of sixteen rows; the last group first repeats its last row so that nothing outside is read. A narrow panel
-  // is one group, and two groups lie side by side, each step's sixteen floats in ascending order of k.
-  for (int64_t x = 0; x < count; x += 16) {
-    const char *row[16];
-    for (int64_t r = 0; r < 16; ++r) row[r] = element(o, x0 + (x + r < count ? x + r : count - 1), k0);
-    const bool few = count - x <= 8;
-    float *to = panel + x;
-    int64_t k = 0;
-    for (; k + 4 <= kc; k += 4) {
-      Vec16 column[4];
-      load_columns(column, few, [&](int r) { return load_quad<t>(row[r] + k * size); });
-#pragma GCC unroll 4
-      for (int c = 0; c < 4; ++c) store(to + (k + c) * width, apply<step>(column[c], alpha));
-    }
-    if (k < kc) {
-      Vec16 column[4];
-      load_columns(column, few, [&](int r) { return load_quad<t>(row[r] + k * size, kc - k); });
-      for (int64_t c = 0; c < kc - k; ++c) store(to + (k + c) * width, apply<step>(column[c], alpha));
+template <DType t, bool changed>
+void pack_k_rows(float *to, int64_t width, const Operand &o, const Span &span, const Transform &transform) {
+  const int64_t stride = panel_floats(width, span.kc);
+  for (int64_t k = 0; k < span.kc; ++k) {
+    const Row<t> from(element(o, span.k0 + k, span.x0));
+    float *panel = to + k * width;
+    for (int64_t x = 0; x < span.count; x += width, panel += stride) {
+      each_vector(0, least(width, span.count - x), [&](int64_t i, auto lanes) {
+        const Vec16 v = from.at(x + i, lanes);
+        store(panel + i, changed ? change(v, transform) : v);
+      });
     }
   }
 }
 
-template <DType t>
-void pack_panel_of(float *panel, int64_t width, const Operand &o, int64_t x0, int64_t count, int64_t k0, int64_t kc,
-                   const Transform &transform) {
-  switch (step_of(t, transform)) {
-    case Step::none: return pack_panel_as<t, Step::none>(panel, width, o, x0, count, k0, kc, transform.alpha);
-    case Step::scale: return pack_panel_as<t, Step::scale>(panel, width, o, x0, count, k0, kc, transform.alpha);
-    case Step::scale_bf16: return pack_panel_as<t, Step::scale_bf16>(panel, width, o, x0, count, k0, kc, transform.alpha);
-    case Step::scale_f16: return pack_panel_as<t, Step::scale_f16>(panel, width, o, x0, count, k0, kc, transform.alpha);
+template <DType t, bool changed, bool few>
+void pack_x_rows(float *to, int64_t width, const Operand &o, const Span &span, const Transform &transform) {
+  constexpr int64_t size = t == DType::f32 ? 4 : 2, per_line = line_bytes / size;
+  const int64_t stride = panel_floats(width, span.kc);
+  for (int64_t x = 0; x < span.count; x += width, to += stride) {
+    const int64_t here = least(width, span.count - x);
+    for (int64_t g = 0; g < here; g += 16) {
+      // Lanes past the last row read it again, so that nothing outside the matrix is read.
+      const int64_t rows = least(16, here - g), first = span.x0 + x + g;
+      const char *row[16];
+      for (int64_t r = 0; r < 16; ++r) row[r] = element(o, first + (r < rows ? r : rows - 1), span.k0);
+      // The rows packed next begin a new stream each: ask for them while these are worked on.
+      const int64_t ahead = !o.gather && first + 2 * rows <= span.x_end ? rows * o.ld * size : 0;
+      float *panel = to + g;
+      auto put = [&](int64_t k, Vec16 column) {
+        if constexpr (changed) column = change(column, transform);
+        if constexpr (few) store_low(panel + k * width, column);
+        else store(panel + k * width, column);
+      };
+      int64_t k = 0;
+      for (; k + per_line <= span.kc; k += per_line) {
+        if (ahead) {
+          CUNN_UNROLL
+          for (int r = 0; r < (few ? 8 : 16); ++r) __builtin_prefetch(row[r] + k * size + ahead, 0, 2);
+        }
+        each_column<t, few>(row, k * size, [&](int64_t i, Vec16 column) { put(k + i, column); });
+      }
+      if (k < span.kc) {
+        const LastColumns<t> rest(row, k * size, (span.kc - k) * size);
+        for (int64_t i = 0; k + i < span.kc; ++i) put(k + i, load(rest.column[i]));
+      }
+    }
   }
 }
 
-CUNN_INLINE void pack_panel(float *panel, int64_t width, const Operand &o, int64_t x0, int64_t count, int64_t k0,
-                            int64_t kc, const Transform &transform) {
-  switch (o.dtype) {
-    case DType::bf16: return pack_panel_of<DType::bf16>(panel, width, o, x0, count, k0, kc, transform);
-    case DType::f16: return pack_panel_of<DType::f16>(panel, width, o, x0, count, k0, kc, transform);
-    default: return pack_panel_of<DType::f32>(panel, width, o, x0, count, k0, kc, transform);
-  }
+template <DType t, bool changed>
+void pack_as(float *to, int64_t width, const Operand &o, const Span &span, const Transform &transform) {
+  if (o.k_rows) pack_k_rows<t, changed>(to, width, o, span, transform);
+  // Where a vector is two registers, one of them saves half of the work.
+  else if (CUNN_ISA_LEVEL == 1 && width <= 8) pack_x_rows<t, changed, CUNN_ISA_LEVEL == 1>(to, width, o, span, transform);
+  else pack_x_rows<t, changed, false>(to, width, o, span, transform);
+}
+
+CUNN_INLINE void pack(float *to, int64_t width, const Operand &o, const Span &span, const Transform &transform) {
+  with_float(o.dtype, [&](auto type) {
+    if (changes(type.value, transform)) pack_as<type.value, true>(to, width, o, span, transform);
+    else pack_as<type.value, false>(to, width, o, span, transform);
+  });
 }
 
 }  // namespace cunn::cpu::CUNN_ISA_NS

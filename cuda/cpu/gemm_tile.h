@@ -8,10 +8,13 @@
 
 namespace cunn::cpu::CUNN_ISA_NS {
 
-// A worker's memory: a panel of A, the panels of B for the tile's columns, an f32 tile of C when C is narrower.
+// A worker's memory: a few panels of A, the panels of B for the tile's columns, an f32 tile of C when C is narrower.
 struct Workspace {
   float *a, *b, *c;
 };
+
+// Panels of A packed at a time: their rows of k are then read in pieces of some length.
+constexpr int64_t panels_of_a = 4;
 
 // k of one pass over a tile: a panel of A then stays in the first-level cache while the panels of B go by.
 constexpr int64_t k_block = 384;
@@ -19,12 +22,12 @@ constexpr int64_t k_block = 384;
 // f32 rows that need no change are read where they are, as long as they are not read so often that a dense, aligned
 // copy pays.
 CUNN_INLINE bool in_place(const Operand &o, const Transform &t, int64_t passes) {
-  return o.k_rows && !o.gather && o.dtype == DType::f32 && step_of(DType::f32, t) == Step::none &&
+  return o.k_rows && !o.gather && o.dtype == DType::f32 && !changes(DType::f32, t) &&
          (passes <= 2 || o.ld <= 4 * tile_cols);
 }
 // A single row of A is a panel as it stands.
 CUNN_INLINE bool is_panel(const Operand &o, const Transform &t, int64_t rows) {
-  return !o.k_rows && rows == 1 && o.dtype == DType::f32 && step_of(DType::f32, t) == Step::none;
+  return !o.k_rows && rows == 1 && o.dtype == DType::f32 && !changes(DType::f32, t);
 }
 
 // C as the micro-kernel will find it: times beta, f32. With beta 0 it is not read and nothing is prepared.
@@ -59,7 +62,7 @@ static void clear_tile(int64_t rows, int64_t cols, float *tile, int64_t ld) {
 
 // Whether B is read row by row into registers instead of being packed.
 CUNN_INLINE bool streams(const ProductCall &call, const Problem &p, int64_t rows) {
-  return rows <= stream_rows && !p.b.k_rows && step_of(p.b.dtype, {1.0f, call.type}) == Step::none;
+  return rows <= stream_rows && !p.b.k_rows && !changes(p.b.dtype, {1.0f, call.type});
 }
 
 static void stream_tile(const ProductCall &call, const Problem &p, const Workspace &space, int64_t i0, int64_t j0,
@@ -71,7 +74,7 @@ static void stream_tile(const ProductCall &call, const Problem &p, const Workspa
     a = reinterpret_cast<const float *>(element(p.a, i0, 0));
     a_step = 1;
   } else {
-    pack_panel(space.a, rows, p.a, i0, rows, 0, p.k, of_a);
+    pack(space.a, rows, p.a, {i0, rows, i0 + rows, 0, p.k}, of_a);
   }
   stream_table[rows - 1](p.k, a, a_step, p.b, j0, cols, c, ldc, call.beta != 0.0f);
 }
@@ -87,28 +90,25 @@ static void pack_and_run_tile(const ProductCall &call, const Problem &p, const W
   const bool a_in_place = a_is_panel || in_place(p.a, of_a, ceil_div(cols, tile_cols));
   const bool b_in_place = in_place(p.b, of_b, row_panels);
   const int64_t step = ceil_div(ceil_div(p.k, ceil_div(p.k, k_block)), 4) * 4;
+  const int64_t a_step = a_is_panel ? 1 : a_in_place ? p.a.ld : panel_rows, b_step = b_in_place ? p.b.ld : tile_cols;
   bool from_c = call.beta != 0.0f;
 
   for (int64_t k0 = 0; k0 < p.k; k0 += step, from_c = true) {
     const int64_t kc = least(step, p.k - k0);
-    if (!b_in_place) {
-      for (int64_t j = 0; j < cols; j += tile_cols)
-        pack_panel(space.b + j * kc, tile_cols, p.b, j0 + j, least(tile_cols, cols - j), k0, kc, of_b);
-    }
+    if (!b_in_place) pack(space.b, tile_cols, p.b, {j0, cols, j0 + cols, k0, kc}, of_b);
     for (int64_t i = 0; i < rows; i += panel_rows) {
+      const int64_t panel = i / panel_rows % panels_of_a;
+      if (!a_in_place && panel == 0)
+        pack(space.a, panel_rows, p.a, {i0 + i, least(panels_of_a * panel_rows, rows - i), i0 + rows, k0, kc}, of_a);
+      const float *a = a_is_panel   ? reinterpret_cast<const float *>(element(p.a, i0, k0))
+                       : a_in_place ? reinterpret_cast<const float *>(element(p.a, k0, i0 + i))
+                                    : space.a + panel * panel_floats(panel_rows, kc);
       const int64_t height = least(panel_rows, rows - i);
-      const float *a = space.a;
-      int64_t a_step = height;
-      if (a_in_place) {
-        a = reinterpret_cast<const float *>(a_is_panel ? element(p.a, i0, k0) : element(p.a, k0, i0 + i));
-        a_step = a_is_panel ? 1 : p.a.ld;
-      } else {
-        pack_panel(space.a, height, p.a, i0 + i, height, k0, kc, of_a);
-      }
       for (int64_t j = 0; j < cols; j += tile_cols) {
         const int64_t width = least(tile_cols, cols - j);
-        const float *b = b_in_place ? reinterpret_cast<const float *>(element(p.b, k0, j0 + j)) : space.b + j * kc;
-        kernel_for(height, width)(kc, a, a_step, b, b_in_place ? p.b.ld : tile_cols, c + i * ldc + j, ldc, width, from_c);
+        const float *b = b_in_place ? reinterpret_cast<const float *>(element(p.b, k0, j0 + j))
+                                    : space.b + j / tile_cols * panel_floats(tile_cols, kc);
+        kernel_for(height, width)(kc, a, a_step, b, b_step, c + i * ldc + j, ldc, width, from_c);
       }
     }
   }
