@@ -1,7 +1,8 @@
 """A bad call reads the same on every backend: each op's arguments are spoiled one at a time, on the reference and on
 the library, and the outcomes compared: the sentence, or the line that the call leaves in a recording.
 
-The calls are recorded and never run, so this is about arguments only; conformance is about values.
+The calls are recorded and never run, so this is about arguments only; conformance is about values. Values that are
+checked on the device (ids, offsets, positions) are spoiled in calls that do run.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from devices import available_devices
 from nn.cuda import open_backend
 from nn.tensor import Backend, BackendError, DType
 from nn.tensor.buffer import Buffer
+from nn.tensor.dtype import Array
 from nn.tensor.ops import Ops
 
 CASES: dict[str, list[Case]] = {}
@@ -38,7 +40,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Backend, Backend]]:
 class Arguments:
     """The arguments of a case on one backend, of which any may be replaced."""
 
-    def __init__(self, backend: Backend, case: Case) -> None:
+    def __init__(self, backend: Backend, case: Case, filled: bool = False) -> None:
         self.backend = backend
         self.op = case.op
         self.values: dict[str, Any] = {}
@@ -47,6 +49,8 @@ class Arguments:
                 self.values[argument.name] = argument.scalar
             elif argument.role in ("same", "none"):
                 self.values[argument.name] = None
+            elif filled and argument.name in case.before:
+                self.values[argument.name] = backend.from_numpy(case.before[argument.name], argument.dtype)
             else:
                 self.values[argument.name] = backend.buffer(argument.dtype, argument.count)
         for argument in case.arguments:
@@ -65,6 +69,15 @@ class Arguments:
         text = text or self.backend.graph_dump(graph)
         graph.close()
         return text
+
+    def run(self, **replaced: Any) -> str:
+        """The sentence of the next synchronize, "" when nothing is wrong."""
+        getattr(self.backend, self.op)(*(self.values | replaced).values())
+        try:
+            self.backend.synchronize()
+        except BackendError as error:
+            return f"{error.status.name}: {error}"
+        return ""
 
     def buffer(self, dtype: DType, count: int) -> Buffer:
         return self.backend.buffer(dtype, -(-count // 32) * 32 if dtype.is_quantized else count)
@@ -127,3 +140,47 @@ def test_a_spoiled_call_reads_the_same(pair: tuple[Backend, Backend], op: str) -
             assert got == expected, f"{case.name} with {what}"
             tried += 1
     assert tried > 5
+
+
+def value_changes(case: Case) -> Iterator[tuple[str, Array]]:
+    """(argument, its content with one bad value)"""
+    for a in case.arguments:
+        content = case.before.get(a.name)
+        integer = a.dtype in (DType.I32, DType.I64)
+        sampling = case.op == "sample" and a.name in ("temperature", "top_k", "top_p")
+        if content is None or not content.size or a.role != "in" or not (integer or sampling):
+            continue
+        if case.op in ("copy", "pack", "decode_advance") or a.name in (
+            "samples",
+            "seed",
+            "count",
+            "nonfinite",
+            "applied",
+        ):
+            continue
+        if case.op == "sample" and not sampling:
+            continue
+        bad_values = (-7, 2**31 - 1) if integer and a.dtype == DType.I32 else (-(2**40), 2**40)
+        for at in {0, content.size - 1}:
+            for value in (-1.5, 2**30, math.nan) if sampling and not integer else bad_values:
+                spoiled = content.copy()
+                spoiled[at] = value
+                yield a.name, spoiled
+
+
+SPOILED = {op: [(case, *change) for case in CASES[op] for change in value_changes(case)] for op in CASES}
+WITH_CHECKED_VALUES = sorted(op for op, spoiled in SPOILED.items() if spoiled)
+
+
+@pytest.mark.parametrize("op", WITH_CHECKED_VALUES)
+def test_a_bad_value_reads_the_same(pair: tuple[Backend, Backend], op: str) -> None:
+    reported = 0
+    for case, name, content in SPOILED[op]:
+        texts = []
+        for backend in pair:
+            arguments = Arguments(backend, case, filled=True)
+            assert arguments.run() == ""
+            texts.append(arguments.run(**{name: backend.from_numpy(content, arguments.values[name].dtype)}))
+        assert texts[1] == texts[0], f"{case.name} with {name} {content}"
+        reported += texts[0] != ""
+    assert reported > 0

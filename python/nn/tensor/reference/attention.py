@@ -105,9 +105,24 @@ class Heads:
                 yield b, h, h // group
 
 
-def causal(size: int) -> FloatArray:
-    """0 where key j <= query i, -inf above."""
-    return np.triu(np.full((size, size), -np.inf, np.float32), 1)
+def masked(x: FloatArray, value: float, first: int = 0) -> FloatArray:
+    """x [queries, keys] with value where key j comes after query i, which stands at position first + i."""
+    queries, keys = x.shape
+    return np.where(np.arange(keys) <= first + np.arange(queries)[:, None], x, np.float32(value))
+
+
+def over_keys(a: FloatArray, b: FloatArray, first: int = 0) -> FloatArray:
+    """sum over j <= first + i of a[i,j] b[j]: a NaN in a later key reaches no earlier query."""
+    if np.isfinite(b).all():
+        return masked(a, 0, first) @ b
+    return np.stack([row[: first + i + 1] @ b[: first + i + 1] for i, row in enumerate(a)])
+
+
+def over_queries(a: FloatArray, b: FloatArray) -> FloatArray:
+    """sum over i >= j of a[i,j] b[i]: a NaN in an earlier query reaches no later key."""
+    if np.isfinite(b).all():
+        return masked(a, 0).T @ b
+    return np.stack([a[j:, j] @ b[j:] for j in range(a.shape[1])])
 
 
 class Attention(Base):
@@ -147,7 +162,7 @@ class Attention(Base):
             qs, ks = s.q(queries), s.kv(keys)
             result = np.empty(s.matrix_shape, np.float32)
             for b, h, g in s.pairs():
-                result[b, h] = factor * (qs[b, :, h] @ ks[b, :, g].T) + causal(seq_len)
+                result[b, h] = masked(factor * (qs[b, :, h] @ ks[b, :, g].T), -np.inf)
             store(to, result)
 
         self.submit(call, run)
@@ -188,11 +203,11 @@ class Attention(Base):
         factor = call.real32("scale", scale)
 
         def run() -> None:
-            qs, ks, ds = s.q(queries), s.kv(keys), np.tril(load(grad, s.matrix_shape))
+            qs, ks, ds = s.q(queries), s.kv(keys), load(grad, s.matrix_shape)
             new_q, new_k = np.zeros(s.q_shape, np.float32), np.zeros(s.kv_shape, np.float32)
             for b, h, g in s.pairs():
-                new_q[b, :, h] = factor * (ds[b, h] @ ks[b, :, g])
-                new_k[b, :, g] += factor * (ds[b, h].T @ qs[b, :, h])
+                new_q[b, :, h] = factor * over_keys(ds[b, h], ks[b, :, g])
+                new_k[b, :, g] += factor * over_queries(ds[b, h], qs[b, :, h])
             store(to_q, new_q, s.q_steps)
             store(to_k, new_k, s.kv_steps)
 
@@ -219,10 +234,10 @@ class Attention(Base):
         values = call.into("v", v, s.kv_extent())
 
         def run() -> None:
-            p, vs = np.tril(load(weights, s.matrix_shape)), s.kv(values)
+            p, vs = load(weights, s.matrix_shape), s.kv(values)
             result = np.empty(s.q_shape, np.float32)
             for b, h, g in s.pairs():
-                result[b, :, h] = p[b, h] @ vs[b, :, g]
+                result[b, :, h] = over_keys(p[b, h], vs[b, :, g])
             store(to, result)
 
         self.submit(call, run)
@@ -251,11 +266,11 @@ class Attention(Base):
         values = call.into("v", v, s.kv_extent())
 
         def run() -> None:
-            p, vs, do = np.tril(load(weights, s.matrix_shape)), s.kv(values), s.out(grad)
+            p, vs, do = load(weights, s.matrix_shape), s.kv(values), s.out(grad)
             new_p, new_v = np.zeros(s.matrix_shape, np.float32), np.zeros(s.kv_shape, np.float32)
             for b, h, g in s.pairs():
-                new_p[b, h] = np.tril(do[b, :, h] @ vs[b, :, g].T)
-                new_v[b, :, g] += p[b, h].T @ do[b, :, h]
+                new_p[b, h] = masked(do[b, :, h] @ vs[b, :, g].T, 0)
+                new_v[b, :, g] += over_queries(p[b, h], do[b, :, h])
             store(to_p, new_p)
             store(to_v, new_v, s.kv_steps)
 
@@ -307,9 +322,9 @@ class Attention(Base):
             for b, h, g in s.pairs():
                 t = tokens[b]
                 if t:
-                    x = factor * (qs[b, :t, h] @ ks[b, :t, g].T) + causal(t)
+                    x = masked(factor * (qs[b, :t, h] @ ks[b, :t, g].T), -np.inf)
                     norms[b, :t, h] = logsumexp(x)
-                    result[b, :t, h] = np.exp(x - norms[b, :t, h, None]) @ vs[b, :t, g]
+                    result[b, :t, h] = over_keys(np.exp(x - norms[b, :t, h, None]), vs[b, :t, g])
             store(to, result)
             store(to_lse, norms)
 
@@ -371,12 +386,12 @@ class Attention(Base):
             for b, h, g in s.pairs():
                 t = tokens[b]
                 qh, kh, vh, doh = qs[b, :t, h], ks[b, :t, g], vs[b, :t, g], do[b, :t, h]
-                p = np.exp(factor * (qh @ kh.T) + causal(t) - logs[b, :t, h, None])
+                p = np.exp(factor * (qh @ kh.T) - logs[b, :t, h, None])
                 d = (doh * o[b, :t, h]).sum(axis=1, keepdims=True)
                 ds = p * (doh @ vh.T - d)
-                new_q[b, :t, h] = factor * (ds @ kh)
-                new_k[b, :t, g] += factor * (ds.T @ qh)
-                new_v[b, :t, g] += p.T @ doh
+                new_q[b, :t, h] = factor * over_keys(ds, kh)
+                new_k[b, :t, g] += factor * over_queries(ds, qh)
+                new_v[b, :t, g] += over_queries(p, doh)
             store(to_q, new_q, s.q_steps)
             store(to_k, new_k, s.kv_steps)
             store(to_v, new_v, s.kv_steps)

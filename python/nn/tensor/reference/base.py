@@ -151,15 +151,20 @@ class Base:
             raise BackendError(Status.DEVICE, fault)
 
     def good(self, op: str, name: str, values: Array, limit: int, least: int = 0) -> bool:
-        """Whether every value is in [least, limit); the first bad one is kept for the next synchronize."""
+        """Whether every value is in [least, limit)."""
         flat = values.reshape(-1)
         return self.all_good(op, name, flat, (flat >= least) & (flat < limit), f"expected {least} to {limit - 1}")
 
     def all_good(self, op: str, name: str, values: Array, good: Array, else_: str) -> bool:
+        """Whether every value is; the first one that is not is reported, with what was expected."""
         bad = np.flatnonzero(~good)
-        if bad.size and not self._fault:
-            self._fault = f"{op}: {name}[{bad[0]}] is {values[bad[0]]}, {else_}"
+        if bad.size:
+            self.report(f"{op}: {name}[{bad[0]}] is {values[bad[0]]}, {else_}")
         return not bad.size
+
+    def report(self, fault: str) -> None:
+        """Keeps the first fault for the next synchronize."""
+        self._fault = self._fault or fault
 
     def lengths_of(self, op: str, lengths: ReferenceBuffer | None, batch: int, full: int) -> list[int] | None:
         """Tokens of each sequence, all of them full without lengths; None after a bad value."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from nn.tensor.buffer import Buffer
 from nn.tensor.dtype import Array
-from nn.tensor.reference.attention import Heads
+from nn.tensor.reference.attention import Heads, masked, over_keys
 from nn.tensor.reference.base import Base
 from nn.tensor.reference.call import FLOATS, I32, Call, dense
 from nn.tensor.reference.memory import ReferenceBuffer, load, store, window
@@ -51,7 +51,9 @@ class Cache(Base):
         call.same_dtype("v_cache", to_v, "k_cache", to_k)
 
         def run() -> None:
-            places = self._places(call.op, table, at, limits, batch, new_len, page_size, pages_per_sequence, n_pages)
+            places = self._places(
+                call.op, table, at, limits, batch, new_len, page_size, pages_per_sequence, n_pages, False
+            )
             if places is None:
                 return
             starts, counts, pages = places
@@ -104,7 +106,9 @@ class Cache(Base):
         call.same_dtype("v_cache", values, "k_cache", keys)
 
         def run() -> None:
-            places = self._places(call.op, table, at, limits, batch, new_len, page_size, pages_per_sequence, n_pages)
+            places = self._places(
+                call.op, table, at, limits, batch, new_len, page_size, pages_per_sequence, n_pages, True
+            )
             if places is None:
                 return
             starts, counts, pages = places
@@ -117,9 +121,8 @@ class Cache(Base):
                 own = pages[b, : -(-end // page_size)]
                 ks = all_k[own, :, g].reshape(-1, head_dim)[:end]
                 vs = all_v[own, :, g].reshape(-1, head_dim)[:end]
-                x = factor * (qs[b, :t, h] @ ks.T)
-                x[np.arange(end)[None, :] > starts[b] + np.arange(t)[:, None]] = -np.inf
-                result[b, :t, h] = np.exp(x - logsumexp(x)[:, None]) @ vs
+                x = masked(factor * (qs[b, :t, h] @ ks.T), -np.inf, starts[b])
+                result[b, :t, h] = over_keys(np.exp(x - logsumexp(x)[:, None]), vs, starts[b])
             store(to, result)
 
         self.submit(call, run)
@@ -135,26 +138,32 @@ class Cache(Base):
         page_size: int,
         pages_per_sequence: int,
         n_pages: int,
+        reads_all: bool,
     ) -> tuple[list[int], list[int], Array] | None:
-        """(first position, new tokens) of each sequence and its pages, or None after a bad value."""
+        """(first position, new tokens) of each sequence and its pages, or None after a bad value.
+
+        reads_all: the pages of all keys are needed, not only those of the new ones. A sequence without new tokens is
+        not looked at.
+        """
         counts = self.lengths_of(op, limits, batch, new_len)
-        starts = window(at, (batch,))
         if counts is None:
             return None
-        # The last new token must fit; a sequence that brings none may stand anywhere within the capacity.
-        room = page_size * pages_per_sequence - np.array(counts)
-        fits = (starts >= 0) & (starts <= room)
-        if not self.all_good(op, "positions", starts, fits, f"expected 0 to {page_size * pages_per_sequence - 1}"):
-            return None
+        starts = [int(start) for start in window(at, (batch,))]
         pages = np.arange(batch * pages_per_sequence).reshape(batch, pages_per_sequence)
         if table is not None:
             pages = window(table, (batch, pages_per_sequence))
-            used = -(-(starts + np.array(counts)) // page_size)
-            wanted = np.arange(pages_per_sequence)[None, :] < used[:, None]
-            good = ~wanted | ((pages >= 0) & (pages < n_pages))
-            if not self.all_good(op, "block_table", pages.ravel(), good.ravel(), f"expected 0 to {n_pages - 1}"):
+        for b, (start, count) in enumerate(zip(starts, counts, strict=True)):
+            room = page_size * pages_per_sequence - count
+            if count and not 0 <= start <= room:
+                self.report(f"{op}: positions[{b}] is {start}, expected 0 to {room}")
                 return None
-        return [int(start) for start in starts], counts, pages
+            used = range(0 if reads_all else start // page_size, -(-(start + count) // page_size)) if count else ()
+            for page in used:
+                if not 0 <= pages[b, page] < n_pages:
+                    at_index = b * pages_per_sequence + page
+                    self.report(f"{op}: block_table[{at_index}] is {pages[b, page]}, expected 0 to {n_pages - 1}")
+                    return None
+        return starts, counts, pages
 
 
 def _check_pages(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nn.tensor.buffer import Buffer
+from nn.tensor.dtype import Array
 from nn.tensor.philox import STREAM_SAMPLING, uniform
 from nn.tensor.reference.base import Base
 from nn.tensor.reference.call import I32, I64, Call, dense
@@ -13,18 +14,25 @@ from nn.tensor.reference.softmax import top_k as largest
 
 
 def sampled(row: FloatArray, temperature: float, top_k: int, top_p: float, draw: float) -> int:
-    """The token at which the running sum of the kept probabilities, largest first, exceeds draw times their sum."""
+    """A token of softmax(row / temperature) restricted to the top_k largest, then to top_p, by a draw in [0, 1).
+
+    p[c] = exp((row[c] - max) / temperature), 0 for NaN. The kept tokens are a prefix of the order (logit descending,
+    index ascending). The token is the first kept one, by ascending index, at which the running sum of p exceeds draw
+    times the whole sum; sums in f64.
+    """
     order = largest(row, len(row))
-    if temperature == 0:
+    most = row[order[0]]
+    if temperature == 0 or not most > -np.inf:
         return int(order[0])
-    if top_k:
-        order = order[:top_k]
-    scaled = row[order] / np.float32(temperature)
-    running = np.cumsum(np.exp(scaled - scaled[0]))
-    kept = int(np.searchsorted(running, np.float32(top_p) * running[-1])) + 1 if top_p < 1 else len(order)
-    kept = min(kept, len(order))
-    chosen = int(np.searchsorted(running[:kept], np.float32(draw) * running[kept - 1], side="right"))
-    return int(order[min(chosen, kept - 1)])
+    p = np.nan_to_num(np.exp((row - most) / np.float32(temperature)), nan=0.0).astype(np.float64)
+    p[row == most] = 1
+    kept = order[: top_k or None]
+    if top_p < 1:
+        enough = np.float64(np.float32(top_p)) * p[np.sort(kept)].sum()
+        kept = kept[: int(np.searchsorted(np.cumsum(p[kept]), enough)) + 1]
+    ascending = np.sort(kept)
+    running = np.cumsum(p[ascending])
+    return int(ascending[min(int(np.searchsorted(running, draw * running[-1], side="right")), len(ascending) - 1)])
 
 
 def _start(op: str, rows: int, cols: int, ld: int) -> Call:
@@ -74,8 +82,7 @@ class Decode(Base):
         def run() -> None:
             x = load(scores, (rows, cols), (ld, 1))
             t, k, p = load(heat, (rows,)), window(most, (rows,)), load(share, (rows,))
-            good = np.isfinite(t) & (t >= 0) & (k >= 0) & (p >= 0) & (p <= 1)
-            if not self.all_good(call.op, "temperature, top_k or top_p", t, good, "expected valid ones"):
+            if not self._good_parameters(call.op, t, k, p, cols):
                 return
             at, index, draw = window(places, (rows,)), window(numbers, (rows,)), int(window(key, (1,))[0])
             chosen = [
@@ -91,6 +98,20 @@ class Decode(Base):
             window(to, (rows,))[...] = chosen
 
         self.submit(call, run)
+
+    def _good_parameters(self, op: str, t: FloatArray, k: Array, p: FloatArray, cols: int) -> bool:
+        """temperature finite and not negative, top_k not negative, top_p in [0, 1]; reported rounded towards 0."""
+        for r in range(len(t)):
+            for value, fits, most in (
+                (float(t[r]), 0 <= t[r] < np.inf, (1 << 63) - 2),
+                (float(k[r]), k[r] >= 0, cols),
+                (float(p[r]), 0 <= p[r] <= 1, 1),
+            ):
+                if not fits:
+                    shown = int(value) if -9e18 < value < 9e18 else -1
+                    self.report(f"{op}: value[{r}] is {shown}, expected 0 to {most}")
+                    return False
+        return True
 
     def decode_advance(self, positions: Buffer, finished: Buffer, ids: Buffer, batch: int, eos_id: int) -> None:
         call = Call("decode_advance")

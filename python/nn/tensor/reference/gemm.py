@@ -212,9 +212,11 @@ class Gemm(Base):
 
     def _offsets(self, op: str, bounds: ReferenceBuffer, groups: int, most: int) -> list[int] | None:
         """The group boundaries, or None when they do not ascend from 0 to at most `most`."""
-        values = window(bounds, (groups + 1,))
-        ascending = np.diff(values, prepend=0) >= 0
-        ascending[0] = values[0] == 0
-        good = ascending & (values <= most)
-        else_ = f"expected offsets that ascend from 0 to at most {most}"
-        return [int(value) for value in values] if self.all_good(op, "offsets", values, good, else_) else None
+        values = [int(value) for value in window(bounds, (groups + 1,))]
+        for g, value in enumerate(values):
+            least, limit = (0, 0) if g == 0 else (values[g - 1], most)
+            if not least <= value <= limit:
+                expected = f"expected offsets that ascend from 0 to at most {limit}"
+                self.report(f"{op}: offsets[{g}] is {value}, {expected}")
+                return None
+        return values

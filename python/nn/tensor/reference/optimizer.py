@@ -11,8 +11,7 @@ from nn.tensor.reference.base import Base
 from nn.tensor.reference.call import F32, FLOATS, I32, I64, Call, dense
 from nn.tensor.reference.memory import FloatArray, ReferenceBuffer, load, store, window
 
-_DROPPED_BITS = {DType.BF16: 16, DType.F16: 13}
-"""Bits of an f32's significand that the narrower format lacks."""
+_F16_NORMAL = np.float32(2.0**-14)
 
 
 def power(base: float, exponent: int) -> float:
@@ -29,15 +28,20 @@ def power(base: float, exponent: int) -> float:
 def stochastically_rounded(values: FloatArray, dtype: DType, seed: int, start: int, sub: int) -> FloatArray:
     """f32 values that dtype holds, each one of its two neighbours there, the nearer the likelier.
 
-    Uniform random bits from Philox(seed; start + i, rounding, sub) are added below the last kept bit, and what is
-    below it is dropped, so that the expected value is the value itself. NaN and infinity stay.
+    The upper bits of word 0 of Philox(seed; start + i, rounding, sub), as many as the narrower significand lacks (bf16
+    16, f16 13), are added below the last kept bit, and what is below it is dropped. A value below f16's normal range is
+    cut to a multiple of 2^-24 and moved up one where the rest exceeds the word's uniform number. NaN and infinity stay.
     """
-    dropped = np.uint32(_DROPPED_BITS[dtype])
     index = np.uint64(start) + np.arange(values.size, dtype=np.uint64)
-    random = philox(seed, index, STREAM_ROUNDING, sub)[0].astype(np.uint32)
-    mask = np.uint32((1 << int(dropped)) - 1)
-    bits = np.ascontiguousarray(values).view(np.uint32)
-    moved = ((bits + (random & mask)) & ~mask).view(np.float32)
+    word = philox(seed, index, STREAM_ROUNDING, sub)[0].astype(np.uint32)
+    lacking = np.uint32(16 if dtype is DType.BF16 else 13)
+    bits = np.ascontiguousarray(values).view(np.uint32) + (word >> (np.uint32(32) - lacking))
+    moved = (bits >> lacking << lacking).view(np.float32)
+    if dtype is DType.F16:
+        uniform = (word >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+        scaled = np.minimum(np.abs(values), _F16_NORMAL) * np.float32(2.0**24)
+        tiny = (np.floor(scaled) + (scaled - np.floor(scaled) > uniform)) * np.float32(2.0**-24)
+        moved = np.where(np.abs(values) >= _F16_NORMAL, moved, np.copysign(tiny, values))
     return np.where(np.isfinite(values), moved, values)
 
 
