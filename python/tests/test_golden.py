@@ -99,17 +99,39 @@ def test_auxiliary_gradients(name: str, backend: Backend) -> None:
         assert error <= 1e-4, f"{name}: gradient of {tensor} is off by {error}"
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_training_run(name: str, backend: Backend) -> None:
+def training_run(name: str, backend: Backend, perturbation: int | None = None) -> tuple[list[float], list[float]]:
+    """Losses before each of six steps, and gradient norms; with weights moved by about one rounding."""
     case = Case(name, backend, training=True)
     trainer = case.trainer()
+    if perturbation is not None:
+        weights = backend.download(case.model.weights.values)
+        noise = np.random.default_rng(perturbation).standard_normal(weights.shape)
+        moved = (weights * (1.0 + np.finfo(np.float32).eps * noise)).astype(np.float32)
+        backend.upload(case.model.weights.values, moved)
     losses, norms = [], []
     for _ in range(6):
         loss = trainer.step(case.batch_of(case.ids), case.batch_of(case.targets), 1e-3)
         losses.append(loss.cross_entropy)
         norms.append(trainer.grad_norm())
-    assert losses == pytest.approx(case.golden.array("train_losses").tolist(), rel=1e-5)
-    assert norms[:5] == pytest.approx(case.golden.array("train_grad_norms").tolist(), rel=1e-5)
+    case.model.close()
+    return losses, norms
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_training_run(name: str, backend: Backend) -> None:
+    """Losses and norms within 1e-5, or within what one rounding of the weights does to them.
+
+    AdamW's first steps are lr g / (|g| + eps), so an element whose gradient is near eps moves by a share of lr that the
+    last bit decides; a float64 run of the same steps is off from the golden one by as much.
+    """
+    golden = SafetensorsFile(GOLDEN / name / "golden.safetensors")
+    runs = [training_run(name, backend, perturbation) for perturbation in (None, 0, 1, 2, 3)]
+    for what, key in enumerate(("train_losses", "train_grad_norms")):
+        for step, truth in enumerate(golden.array(key).tolist()):
+            got = runs[0][what][step]
+            bound = max(1e-5 * truth, 2.0 * max(abs(run[what][step] - got) for run in runs[1:]))
+            assert bound <= 2e-3 * truth, f"{name}: {key}[{step}] is too sensitive to mean anything"
+            assert abs(got - truth) <= bound, f"{name}: {key}[{step}] is {got}, expected {truth} within {bound}"
 
 
 @pytest.mark.parametrize("name", CASES)
