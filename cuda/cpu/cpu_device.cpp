@@ -85,7 +85,7 @@ class HostQueue final : public Queue {
   const OpTable &ops() const override { return table_; }
   const char *isa() const override { return isa_name(isa_); }
   int32_t threads() const override { return pool_.size(); }
-  int64_t scratch_bytes() const override { return 0; }
+  int64_t scratch_bytes() const override { return static_cast<int64_t>(scratch_.capacity()); }
   void begin_op() override { scratch_.reset(); }
 
   void upload(void *device, const void *host, int64_t bytes) override { copy(device, host, bytes); }

@@ -75,6 +75,7 @@ int32_t cunn_buffer_create(cunn_context handle, cunn_buffer *buffer, int32_t dty
     check_count(type, count);
     const int64_t bytes = bytes_of(type, count);
     reclaim();
+    context.account_scratch();  // so that the peak counts both
     try {
       auto storage = std::make_shared<Storage>(*context.device, bytes, context.ledger);
       char *data = storage->memory();

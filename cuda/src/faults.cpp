@@ -33,7 +33,8 @@ const char *argument_name(DeviceFault fault, OpId op) {
           return "token_row";
         default: return "experts";
       }
-    case DeviceFault::value_out_of_range: return op == OpId::cast ? "x" : "value";
+    case DeviceFault::value_out_of_range:
+      return op == OpId::cast ? "x" : op == OpId::adamw_step ? "applied" : "value";
     case DeviceFault::none: case DeviceFault::kernel_failed: break;
   }
   return "value";
@@ -57,6 +58,11 @@ void throw_fault(const ErrorWord &word) {
     std::snprintf(text, sizeof text, "%s, expected offsets that ascend from 0 to at most %lld", found, last);
   else if (fault == DeviceFault::value_out_of_range && op == OpId::cast)
     std::snprintf(text, sizeof text, "%s, which i32 does not hold", found);
+  else if (fault == DeviceFault::value_out_of_range && op == OpId::adamw_step)
+    std::snprintf(text, sizeof text, "%s, expected at least 1 (clip_scale counts the step)", found);
+  else if (fault == DeviceFault::value_out_of_range && op == OpId::quantize)
+    std::snprintf(text, sizeof text, "quantize: x[%lld] begins a block without a finite f16 scale, expected magnitudes of at most %lld",
+                  index, static_cast<long long>(word.limit));
   else
     std::snprintf(text, sizeof text, "%s, expected 0 to %lld", found, last);
   throw Reported(text);

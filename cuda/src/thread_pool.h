@@ -101,6 +101,13 @@ class Scratch {
   // become one, so a steady sequence of calls allocates nothing.
   void reset();
 
+  // Bytes held, handed out or not.
+  size_t capacity() const {
+    size_t sum = 0;
+    for (const Block &block : blocks_) sum += block.size;
+    return sum;
+  }
+
  private:
   struct Block { char *data; size_t size; };
   void add_block(size_t at_least);
