@@ -126,9 +126,11 @@ def _run(trainer: Trainer, backend: Backend, keep: int, as_json: bool, quiet: bo
         heldout = evaluation
         bar.line(f"step {step}: held out {evaluation.loss:.4f}, {evaluation.bits_per_byte:.3f} bits per byte")
 
-    with ProgressBar("train", o.steps, quiet) as bar, ctrl_c() as asked:
-        complete = trainer.run(on_step, on_evaluation, asked, lambda: _keep(trainer, keep))
-    trainer.close()
+    try:
+        with ProgressBar("train", o.steps, quiet) as bar, ctrl_c() as asked:
+            complete = trainer.run(on_step, on_evaluation, asked, lambda: _keep(trainer, keep))
+    finally:
+        trainer.close()
     plot_loss(trainer.out / "metrics.jsonl", trainer.out / "loss.png")
     result: dict[str, Json] = {
         "out": str(trainer.out),
