@@ -14,8 +14,9 @@ namespace cunn::cpu::CUNN_ISA_NS {
 namespace {
 
 // Multiply-adds worth a task: a few microseconds, more than it takes to hand one over.
-constexpr int64_t task_work = int64_t(1) << 17;
-// Bytes of B worth a task when they are only streamed.
+constexpr double task_work = 1 << 17;
+// What streaming an element of B costs at least, in multiply-adds, and the bytes of B worth a task then.
+constexpr double stream_cost = 4;
 constexpr int64_t task_bytes = int64_t(1) << 17;
 
 // Columns of a tile: the panels of B, k_block deep, take about half of the second-level cache.
@@ -56,18 +57,24 @@ Tiling tiling_of(const ProductCall &call, const Problem &p, int64_t wanted) {
   return t;
 }
 
+double work_of(const ProductCall &call, const Problem &p) {
+  const double rows = (double)p.m;
+  return (streams(call, p, p.m) && rows < stream_cost ? (rows > 0 ? stream_cost : 0) : rows) * (double)p.n * (double)most(p.k, 1);
+}
+
 int64_t padded(int64_t floats) { return ceil_div(floats, 16) * 16; }
 
 }  // namespace
 
 void run_problems(Exec &exec, const ProductCall &call, const Problem *problems, int64_t count) {
   double work = 0;
-  for (int64_t q = 0; q < count; ++q) work += (double)problems[q].m * (double)problems[q].n * (double)most(problems[q].k, 1);
+  for (int64_t q = 0; q < count; ++q) work += work_of(call, problems[q]);
   if (work == 0) return;
   const int64_t threads = exec.pool->size();
-  const bool alone = threads == 1 || work < 2.0 * (double)task_work;
+  const bool alone = threads == 1 || work < 2 * task_work;
   // Several tasks per thread even out what the machine does beside us.
-  const double tasks = alone ? 1 : work / (double)task_work < (double)(4 * threads) ? work / (double)task_work : (double)(4 * threads);
+  const double most_tasks = 4 * (double)threads;
+  const double tasks = alone ? 1 : work / task_work < most_tasks ? work / task_work : most_tasks;
 
   Tiling *tilings = static_cast<Tiling *>(exec.scratch->bytes((size_t)count * sizeof(Tiling)));
   int64_t total = 0, a_floats = 0, b_floats = 0, c_floats = 0;
@@ -75,7 +82,7 @@ void run_problems(Exec &exec, const ProductCall &call, const Problem *problems, 
     const Problem &p = problems[q];
     Tiling t{1, 1, 1, total};
     if (p.m > 0 && p.n > 0) {
-      t = tiling_of(call, p, (int64_t)(tasks * ((double)p.m * (double)p.n * (double)most(p.k, 1) / work) + 0.999));
+      t = tiling_of(call, p, (int64_t)(tasks * (work_of(call, p) / work) + 0.999));
       t.across = ceil_div(p.n, t.cols);
       t.first = total;
       total += t.across * ceil_div(p.m, t.rows);

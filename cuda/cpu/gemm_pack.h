@@ -152,12 +152,19 @@ CUNN_INLINE void store_low(float *p, Vec16 v) {
 #endif
 }
 
+// Rows of k far apart in memory are asked for this many steps before they are read.
+constexpr int64_t rows_ahead = 8;
+
 template <DType t, bool changed>
 void pack_k_rows(float *to, int64_t width, const Operand &o, const Span &span, const Transform &transform) {
-  const int64_t stride = panel_floats(width, span.kc);
+  const int64_t stride = panel_floats(width, span.kc), row_bytes = span.count * (t == DType::f32 ? 4 : 2);
   for (int64_t k = 0; k < span.kc; ++k) {
     const Row<t> from(element(o, span.k0 + k, span.x0));
     float *panel = to + k * width;
+    if (k + rows_ahead < span.kc) {
+      const char *later = element(o, span.k0 + k + rows_ahead, span.x0);
+      for (int64_t at = 0; at < row_bytes; at += line_bytes) __builtin_prefetch(later + at);
+    }
     for (int64_t x = 0; x < span.count; x += width, panel += stride) {
       each_vector(0, least(width, span.count - x), [&](int64_t i, auto lanes) {
         const Vec16 v = from.at(x + i, lanes);

@@ -91,24 +91,29 @@ static void pack_and_run_tile(const ProductCall &call, const Problem &p, const W
   const bool b_in_place = in_place(p.b, of_b, row_panels);
   const int64_t step = ceil_div(ceil_div(p.k, ceil_div(p.k, k_block)), 4) * 4;
   const int64_t a_step = a_is_panel ? 1 : a_in_place ? p.a.ld : panel_rows, b_step = b_in_place ? p.b.ld : tile_cols;
+  // All panels of B are packed before A goes by, or, when all of A is at hand, each is used while it is still warm.
+  const int64_t group = row_panels <= panels_of_a ? tile_cols : cols;
   bool from_c = call.beta != 0.0f;
 
   for (int64_t k0 = 0; k0 < p.k; k0 += step, from_c = true) {
     const int64_t kc = least(step, p.k - k0);
-    if (!b_in_place) pack(space.b, tile_cols, p.b, {j0, cols, j0 + cols, k0, kc}, of_b);
-    for (int64_t i = 0; i < rows; i += panel_rows) {
-      const int64_t panel = i / panel_rows % panels_of_a;
-      if (!a_in_place && panel == 0)
-        pack(space.a, panel_rows, p.a, {i0 + i, least(panels_of_a * panel_rows, rows - i), i0 + rows, k0, kc}, of_a);
-      const float *a = a_is_panel   ? reinterpret_cast<const float *>(element(p.a, i0, k0))
-                       : a_in_place ? reinterpret_cast<const float *>(element(p.a, k0, i0 + i))
-                                    : space.a + panel * panel_floats(panel_rows, kc);
-      const int64_t height = least(panel_rows, rows - i);
-      for (int64_t j = 0; j < cols; j += tile_cols) {
-        const int64_t width = least(tile_cols, cols - j);
-        const float *b = b_in_place ? reinterpret_cast<const float *>(element(p.b, k0, j0 + j))
-                                    : space.b + j / tile_cols * panel_floats(tile_cols, kc);
-        kernel_for(height, width)(kc, a, a_step, b, b_step, c + i * ldc + j, ldc, width, from_c);
+    for (int64_t g = 0; g < cols; g += group) {
+      const int64_t group_end = least(cols, g + group);
+      if (!b_in_place) pack(space.b, tile_cols, p.b, {j0 + g, group_end - g, j0 + cols, k0, kc}, of_b);
+      for (int64_t i = 0; i < rows; i += panel_rows) {
+        const int64_t panel = i / panel_rows % panels_of_a;
+        if (!a_in_place && panel == 0 && g == 0)
+          pack(space.a, panel_rows, p.a, {i0 + i, least(panels_of_a * panel_rows, rows - i), i0 + rows, k0, kc}, of_a);
+        const float *a = a_is_panel   ? reinterpret_cast<const float *>(element(p.a, i0, k0))
+                         : a_in_place ? reinterpret_cast<const float *>(element(p.a, k0, i0 + i))
+                                      : space.a + panel * panel_floats(panel_rows, kc);
+        const int64_t height = least(panel_rows, rows - i);
+        for (int64_t j = g; j < group_end; j += tile_cols) {
+          const int64_t width = least(tile_cols, cols - j);
+          const float *b = b_in_place ? reinterpret_cast<const float *>(element(p.b, k0, j0 + j))
+                                      : space.b + (j - g) / tile_cols * panel_floats(tile_cols, kc);
+          kernel_for(height, width)(kc, a, a_step, b, b_step, c + i * ldc + j, ldc, width, from_c);
+        }
       }
     }
   }
