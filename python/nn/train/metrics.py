@@ -70,7 +70,7 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> list[dict[str, Json]]:
-    """The lines of a metrics.jsonl; a last one without its end, left by a kill, is none. Errors: cannot_read, json_*."""
+    """Its whole lines: one without its end was left by a kill and does not count. Errors: cannot_read, json_*."""
     data = files.read_bytes(path, "training folder")
     whole = data[: data.rfind(b"\n") + 1]
     return [loads_object(line, f"{path}: line {number + 1}") for number, line in enumerate(whole.splitlines())]
