@@ -16,8 +16,9 @@ namespace cunn::cpu::CUNN_ISA_NS {
 
 namespace {
 
-constexpr int64_t kEnoughTasks = 8;           // fewer than this and tasks are made smaller
-constexpr int64_t kSmall = int64_t{1} << 17;  // multiply-adds that are not worth waking a thread for
+constexpr int64_t kEnoughTasks = 32;             // fewer than this and tasks are made smaller,
+constexpr int64_t kTaskWork = int64_t{1} << 16;  // down to this many multiply-adds
+constexpr int64_t kSmall = int64_t{1} << 17;     // multiply-adds that are not worth waking a thread for
 
 // Everything of a call but the rows.
 struct Call {
@@ -239,10 +240,11 @@ Plan make_plan(const Call &c, const Sequence *sequences, int64_t batch, int64_t 
     plan.multiply_adds +=
         sequences[b].length * n_kv_heads * c.group * (sequences[b].start + sequences[b].length) * c.head_dim;
   count();
-  if (plan.n_tasks >= kEnoughTasks || plan.multiply_adds < kSmall) return plan;
+  const int64_t enough = least(kEnoughTasks, plan.multiply_adds / kTaskWork);
+  if (plan.n_tasks >= enough || plan.multiply_adds < kSmall) return plan;
   plan.by_span = true;
   count();
-  while (plan.n_tasks < kEnoughTasks && plan.tile_rows > kProductRows) {
+  while (plan.n_tasks < enough && plan.tile_rows > kProductRows) {
     plan.tile_rows /= 2;
     count();
   }
@@ -256,7 +258,7 @@ void attend(Exec &exec, const Call &c, const Sequence *sequences, const KeyValue
   if (plan.n_tasks == 0) return;
   Task *tasks = exec.scratch->array<Task>(plan.n_tasks);
   int64_t n = 0, n_tiles = 0;
-  int64_t *tiles = exec.scratch->array<int64_t>(plan.n_tasks + 1);  // first task of each tile
+  int64_t *tiles = scratch_int64(exec, plan.n_tasks + 1);  // first task of each tile
   for (int64_t b = 0; b < batch; ++b) {
     int64_t rows = sequences[b].length * c.group;
     for (int64_t h = 0; h < n_kv_heads; ++h) {
@@ -277,9 +279,9 @@ void attend(Exec &exec, const Call &c, const Sequence *sequences, const KeyValue
   bool alone = plan.multiply_adds < kSmall;
   int64_t workers = alone ? 1 : exec.pool->size();
   int64_t work_floats = ceil_div(z.work(), 16) * 16;
-  float *memory = exec.scratch->array<float>(workers * work_floats);
+  float *memory = scratch_floats(exec, workers * work_floats);
   int64_t part_floats = plan.by_span ? plan.tile_rows * 2 + plan.tile_rows * z.ld : 0;
-  float *parts = plan.by_span ? exec.scratch->array<float>(n * part_floats) : nullptr;
+  float *parts = plan.by_span ? scratch_floats(exec, n * part_floats) : nullptr;
   auto part = [&](const Task &t) {
     float *p = parts + t.part * part_floats;
     return State{p, p + plan.tile_rows, p + 2 * plan.tile_rows};

@@ -202,7 +202,7 @@ void attention_backward(Exec &exec, const AttentionBackward &a) {
   const int64_t n_heads = s.batch * s.n_kv_heads, out_row = s.n_heads * s.head_dim;
   float *d = scratch_floats(exec, s.batch * s.seq_len * s.n_heads);
   Head *heads = exec.scratch->array<Head>(n_heads);
-  auto *lengths = exec.scratch->array<int64_t>(s.batch);
+  int64_t *lengths = scratch_int64(exec, s.batch);
   int64_t longest = 0, multiply_adds = 0;
   for (int64_t b = 0; b < s.batch; ++b) {
     int64_t length = lengths[b] = checked_length(exec, OpId::attention_backward, a.lengths, b, s.seq_len);

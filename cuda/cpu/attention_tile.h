@@ -31,6 +31,10 @@ template <DType type> CUNN_INLINE void store_some(void *data, int64_t i, Vec16 x
   count >= 16 ? OutRow<type>(data).put(i, x, Whole{}) : OutRow<type>(data).put(i, x, Part{count});
 }
 
+CUNN_INLINE int64_t *scratch_int64(Exec &exec, int64_t count) {
+  return static_cast<int64_t *>(exec.scratch->bytes((size_t)count * sizeof(int64_t)));
+}
+
 // The keys and values of one head of one sequence: row j stands row_stride elements after row j - 1 within a page.
 struct KeyValues {
   const void *k, *v;

@@ -20,7 +20,7 @@ void cache_append(Exec &exec, const CacheAppend &a) {
   const AttentionShape &s = a.s;
   if (s.batch == 0 || s.seq_len == 0 || s.n_kv_heads == 0 || s.head_dim == 0) return;
   const int64_t row = s.n_kv_heads * s.head_dim, capacity = a.c.page_size * a.c.pages_per_sequence;
-  auto *lengths = exec.scratch->array<int64_t>(s.batch);
+  int64_t *lengths = scratch_int64(exec, s.batch);
   for (int64_t b = 0; b < s.batch; ++b) {
     int64_t length = checked_length(exec, OpId::cache_append, a.lengths, b, s.seq_len), start = a.positions[b];
     if (length > 0 && (start < 0 || start + length > capacity)) {
