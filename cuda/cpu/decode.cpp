@@ -149,8 +149,9 @@ int64_t sample_row(const Work &w, const float *x, int64_t cols, float temperatur
   if (temperature == 0.0f || max == -__builtin_inff()) return argmax_row(x, cols);
   weights_of(w.p, x, cols, max, temperature);
   if (k < cols) {
-    top_k_row(w.keys, x, cols, k);
-    drop_below(w.p, x, cols, w.keys[k - 1]);
+    auto *indices = reinterpret_cast<int32_t *>(w.other);
+    top_k_row(indices, x, cols, k, w.keys);
+    drop_below(w.p, x, cols, top_k_key(x[indices[k - 1]], indices[k - 1]));
   }
   if (top_p < 1.0f) drop_below(w.p, x, cols, last_of_top_p(w, x, cols, max, temperature, top_p));
   return first_above(w.p, cols, (double)u * sum_of(w.p, cols));

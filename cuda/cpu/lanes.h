@@ -73,7 +73,8 @@ template <class F> CUNN_INLINE void each_vector(int64_t begin, int64_t end, F &&
   if (i < end) body(i, Part{end - i});
 }
 
-// y[i] = f(i) over [begin, end) past the caches. f is called as f(i, Whole{}) and f(i, Part{n}).
+// y[i] = f(i) over [begin, end) past the caches. f is called as f(i, Whole{}) and f(i, Part{n}). Ends with a fence, which
+// waits for the stores: for long ranges.
 template <class F> CUNN_INLINE void stream_vectors(float *y, int64_t begin, int64_t end, F &&f) {
   int64_t i = begin;
   int64_t head = (int64_t)((64 - reinterpret_cast<uintptr_t>(y + begin) % 64) % 64 / sizeof(float));

@@ -15,17 +15,12 @@ namespace cunn::cpu::CUNN_ISA_NS {
 namespace {
 
 CUNN_INLINE void route_token(float *probs, int32_t *experts, float *weights, const float *logits, int64_t n_experts,
-                             int64_t top_k, uint64_t *keys) {
-  softmax_row<false>(probs, logits, n_experts);
-  top_k_row(keys, probs, n_experts, top_k);
+                             int64_t top_k, uint64_t *keys, float *references) {
+  softmax_row(probs, logits, n_experts, references);
+  top_k_row(experts, probs, n_experts, top_k, keys);
   float sum = 0.0f;
-  for (int64_t j = 0; j < top_k; ++j) {
-    int64_t e = top_k_index(keys[j]);
-    experts[j] = (int32_t)e;
-    weights[j] = probs[e];
-    sum += probs[e];
-  }
-  for (int64_t j = 0; j < top_k; ++j) weights[j] = weights[j] / sum;
+  for (int64_t j = 0; j < top_k; ++j) sum += probs[experts[j]];
+  for (int64_t j = 0; j < top_k; ++j) weights[j] = probs[experts[j]] / sum;
 }
 
 }  // namespace
@@ -33,16 +28,19 @@ CUNN_INLINE void route_token(float *probs, int32_t *experts, float *weights, con
 void moe_route_forward(Exec &exec, const MoeRouteForward &op) {
   const int64_t n = op.n_experts, top_k = op.top_k;
   if (n <= 0 || top_k <= 0) return;
-  auto range = [&](int64_t begin, int64_t end, uint64_t *keys) {
-    for (int64_t t = begin; t < end; ++t)
-      route_token(op.probs + t * n, op.experts + t * top_k, op.weights + t * top_k, op.logits + t * n, n, top_k, keys);
+  WorkerFloats references = worker_floats(exec, softmax_blocks(n));
+  auto range = [&](int64_t begin, int64_t end, int worker, uint64_t *keys) {
+    for (int64_t t = begin; t < end; ++t) {
+      route_token(op.probs + t * n, op.experts + t * top_k, op.weights + t * top_k, op.logits + t * n, n, top_k, keys,
+                  references.of(worker));
+    }
   };
   if (top_k > kMaxTopK) {  // more than a task keeps on its stack: not worth threads
-    return range(0, op.tokens, static_cast<uint64_t *>(exec.scratch->bytes((size_t)top_k * sizeof(uint64_t))));
+    return range(0, op.tokens, 0, static_cast<uint64_t *>(exec.scratch->bytes((size_t)top_k * sizeof(uint64_t))));
   }
-  split_rows(exec, op.tokens, n, kExpGrain / 4, [&](int64_t begin, int64_t end) {
+  split_by_worker(exec, op.tokens, row_grain(n, kExpGrain / 4), 1, [&](int64_t begin, int64_t end, int worker) {
     uint64_t keys[kMaxTopK];
-    range(begin, end, keys);
+    range(begin, end, worker, keys);
   });
 }
 

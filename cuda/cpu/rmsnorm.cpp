@@ -17,35 +17,47 @@ float rstd_of(Vec16 sum_of_squares, int64_t cols, float eps) {
   return 1.0f / __builtin_sqrtf(reduce_sum(sum_of_squares) / (float)cols + eps);
 }
 
+// The weight as f32: itself, or widened once for all rows.
+const float *widen(Exec &exec, ConstFloats w, int64_t cols) {
+  if (w.dtype == DType::f32) return static_cast<const float *>(w.data);
+  float *wide = scratch_floats(exec, cols);
+  with_float(w.dtype, [&](auto t) {
+    Row<decltype(t)::value> row(w.data);
+    each_vector(0, cols, [&](int64_t i, auto part) { store(wide + i, row.at(i, part), part); });
+  });
+  return wide;
+}
+
 // y = (h rstd) w for one row.
-template <DType y_type, DType w_type>
-CUNN_INLINE void normalize(OutRow<y_type> y, const float *h, Row<w_type> w, float rstd, int64_t cols) {
+template <DType y_type>
+CUNN_INLINE void normalize(OutRow<y_type> y, const float *h, const float *w, float rstd, int64_t cols) {
   Vec16 scale = set1(rstd);
-  each_vector(0, cols, [&](int64_t i, auto part) { y.put(i, load(h + i, part) * scale * w.at(i, part), part); });
+  each_vector(0, cols, [&](int64_t i, auto part) { y.put(i, load(h + i, part) * scale * load(w + i, part), part); });
 }
 
 // dx = rstd (g - xh mean(g xh)) + dh, g = dy w, xh = x rstd; dw[c] += dy xh for the chunk's partial sum.
-template <DType w_type, bool residual>
-CUNN_INLINE void backward_row(float *dx, float *dw, const float *dy, const float *dh, const float *x, Row<w_type> w,
+template <bool residual>
+CUNN_INLINE void backward_row(float *dx, float *dw, const float *dy, const float *dh, const float *x, const float *w,
                               float rstd, int64_t cols) {
   Vec16 scale = set1(rstd), sum = zero();
   each_vector(0, cols, [&](int64_t i, auto part) {
-    sum = fma(load(dy + i, part) * w.at(i, part), load(x + i, part) * scale, sum);
+    sum = fma(load(dy + i, part) * load(w + i, part), load(x + i, part) * scale, sum);
   });
   Vec16 mean = set1(reduce_sum(sum) / (float)cols);
   each_vector(0, cols, [&](int64_t i, auto part) {
     Vec16 d = load(dy + i, part), xh = load(x + i, part) * scale;
     store(dw + i, fma(d, xh, load(dw + i, part)), part);
-    Vec16 out = (d * w.at(i, part) - xh * mean) * scale;
+    Vec16 out = (d * load(w + i, part) - xh * mean) * scale;
     if constexpr (residual) out = out + load(dh + i, part);
     store(dx + i, out, part);
   });
 }
 
 template <bool residual>
-void backward(Exec &exec, float *dx, float *dw, const float *dy, const float *dh, const float *x, ConstFloats w,
+void backward(Exec &exec, float *dx, float *dw, const float *dy, const float *dh, const float *x, ConstFloats weight,
               const float *rstd, int64_t rows, int64_t cols) {
   if (rows <= 0 || cols <= 0) return;
+  const float *w = widen(exec, weight, cols);
   int64_t chunks = ceil_div(rows, kChunkRows);
   float *partial = scratch_floats(exec, least(chunks, kChunksAtOnce) * cols);
   float *total = scratch_floats(exec, cols);
@@ -53,16 +65,11 @@ void backward(Exec &exec, float *dx, float *dw, const float *dy, const float *dh
   for (int64_t first_chunk = 0; first_chunk < chunks; first_chunk += kChunksAtOnce) {
     int64_t first_row = first_chunk * kChunkRows;
     int64_t n = least(kChunksAtOnce * kChunkRows, rows - first_row);
-    with_float(w.dtype, [&](auto t) {
-      constexpr DType w_type = decltype(t)::value;
-      for_chunks(exec, n, kChunkRows, n * cols, kMoveGrain, [&](int64_t chunk, int64_t begin, int64_t end) {
-        float *sum = partial + chunk * cols;
-        memset(sum, 0, (size_t)cols * sizeof(float));
-        for (int64_t r = first_row + begin; r < first_row + end; ++r) {
-          backward_row<w_type, residual>(dx + r * cols, sum, dy + r * cols, dh + r * cols, x + r * cols,
-                                         Row<w_type>(w.data), rstd[r], cols);
-        }
-      });
+    for_chunks(exec, n, kChunkRows, n * cols, kMoveGrain, [&](int64_t chunk, int64_t begin, int64_t end) {
+      float *sum = partial + chunk * cols;
+      memset(sum, 0, (size_t)cols * sizeof(float));
+      for (int64_t r = first_row + begin; r < first_row + end; ++r)
+        backward_row<residual>(dx + r * cols, sum, dy + r * cols, dh + r * cols, x + r * cols, w, rstd[r], cols);
     });
     int64_t partials = ceil_div(n, kChunkRows);
     split(exec, cols, most(16, kMoveGrain / partials), 16, [&](int64_t begin, int64_t end) {
@@ -82,22 +89,19 @@ void backward(Exec &exec, float *dx, float *dw, const float *dy, const float *dh
 void rmsnorm_forward(Exec &exec, const RmsnormForward &op) {
   const int64_t cols = op.cols;
   if (cols <= 0) return;
-  with_float(op.y.dtype, [&](auto yt) {
-    with_float(op.w.dtype, [&](auto wt) {
-      constexpr DType y_type = decltype(yt)::value, w_type = decltype(wt)::value;
-      split_rows(exec, op.rows, cols, kMoveGrain, [&](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) {
-          const float *x = op.x + r * cols;
-          Vec16 sum = zero();
-          each_vector(0, cols, [&](int64_t i, auto part) {
-            Vec16 v = load(x + i, part);
-            sum = fma(v, v, sum);
-          });
-          float rstd = rstd_of(sum, cols, op.eps);
-          op.rstd[r] = rstd;
-          normalize(OutRow<y_type>(op.y.data, r * cols), x, Row<w_type>(op.w.data), rstd, cols);
-        }
-      });
+  const float *w = widen(exec, op.w, cols);
+  with_float(op.y.dtype, [&](auto t) {
+    split_rows(exec, op.rows, cols, kMoveGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        const float *x = op.x + r * cols;
+        Vec16 sum = zero();
+        each_vector(0, cols, [&](int64_t i, auto part) {
+          Vec16 v = load(x + i, part);
+          sum = fma(v, v, sum);
+        });
+        op.rstd[r] = rstd_of(sum, cols, op.eps);
+        normalize(OutRow<decltype(t)::value>(op.y.data, r * cols), x, w, op.rstd[r], cols);
+      }
     });
   });
 }
@@ -109,24 +113,21 @@ void rmsnorm_backward(Exec &exec, const RmsnormBackward &op) {
 void rmsnorm_residual_forward(Exec &exec, const RmsnormResidualForward &op) {
   const int64_t cols = op.cols;
   if (cols <= 0) return;
-  with_float(op.y.dtype, [&](auto yt) {
-    with_float(op.w.dtype, [&](auto wt) {
-      constexpr DType y_type = decltype(yt)::value, w_type = decltype(wt)::value;
-      split_rows(exec, op.rows, cols, kMoveGrain, [&](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) {
-          const float *x = op.x + r * cols, *residual = op.residual + r * cols;
-          float *h = op.h + r * cols;
-          Vec16 sum = zero();
-          each_vector(0, cols, [&](int64_t i, auto part) {
-            Vec16 v = load(x + i, part) + load(residual + i, part);
-            store(h + i, v, part);
-            sum = fma(v, v, sum);
-          });
-          float rstd = rstd_of(sum, cols, op.eps);
-          op.rstd[r] = rstd;
-          normalize(OutRow<y_type>(op.y.data, r * cols), h, Row<w_type>(op.w.data), rstd, cols);
-        }
-      });
+  const float *w = widen(exec, op.w, cols);
+  with_float(op.y.dtype, [&](auto t) {
+    split_rows(exec, op.rows, cols, kMoveGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        const float *x = op.x + r * cols, *residual = op.residual + r * cols;
+        float *h = op.h + r * cols;
+        Vec16 sum = zero();
+        each_vector(0, cols, [&](int64_t i, auto part) {
+          Vec16 v = load(x + i, part) + load(residual + i, part);
+          store(h + i, v, part);
+          sum = fma(v, v, sum);
+        });
+        op.rstd[r] = rstd_of(sum, cols, op.eps);
+        normalize(OutRow<decltype(t)::value>(op.y.data, r * cols), h, w, op.rstd[r], cols);
+      }
     });
   });
 }

@@ -16,28 +16,22 @@ bool large(int64_t rows, int64_t cols, int64_t matrices) {
 
 void write_top_k(float *values, int32_t *indices, const float *x, int64_t cols, int64_t k) {
   uint64_t keys[kMaxTopK];
-  top_k_row(keys, x, cols, k);
-  for (int64_t j = 0; j < k; ++j) {
-    int64_t c = top_k_index(keys[j]);
-    values[j] = x[c];
-    indices[j] = (int32_t)c;
-  }
+  top_k_row(indices, x, cols, k, keys);
+  for (int64_t j = 0; j < k; ++j) values[j] = x[indices[j]];
 }
 
 }  // namespace
 
 void softmax_forward(Exec &exec, const SoftmaxForward &op) {
-  bool past_caches = op.y != op.x && large(op.rows, op.cols, 2);
-  split_rows(exec, op.rows, op.cols, kExpGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      if (past_caches) softmax_row<true>(op.y + r * op.ldy, op.x + r * op.ldx, op.cols);
-      else softmax_row<false>(op.y + r * op.ldy, op.x + r * op.ldx, op.cols);
-    }
+  WorkerFloats references = worker_floats(exec, softmax_blocks(op.cols));
+  split_by_worker(exec, op.rows, row_grain(op.cols, kExpGrain), 1, [&](int64_t begin, int64_t end, int worker) {
+    for (int64_t r = begin; r < end; ++r)
+      softmax_row(op.y + r * op.ldy, op.x + r * op.ldx, op.cols, references.of(worker));
   });
 }
 
 void softmax_backward(Exec &exec, const SoftmaxBackward &op) {
-  bool past_caches = op.dx != op.dy && large(op.rows, op.cols, 3);
+  bool past_caches = op.dx != op.dy && op.cols >= 1024 && large(op.rows, op.cols, 3);
   split_rows(exec, op.rows, op.cols, kMoveGrain, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const float *dy = op.dy + r * op.ld, *y = op.y + r * op.ld;
@@ -73,10 +67,11 @@ void top_k_backward(Exec &exec, const TopKBackward &op) {
 }
 
 void softmax_top_k_forward(Exec &exec, const SoftmaxTopKForward &op) {
-  split_rows(exec, op.rows, op.cols, kExpGrain, [&](int64_t begin, int64_t end) {
+  WorkerFloats references = worker_floats(exec, softmax_blocks(op.cols));
+  split_by_worker(exec, op.rows, row_grain(op.cols, kExpGrain), 1, [&](int64_t begin, int64_t end, int worker) {
     for (int64_t r = begin; r < end; ++r) {
       float *probs = op.probs + r * op.cols;
-      softmax_row<false>(probs, op.x + r * op.ldx, op.cols);
+      softmax_row(probs, op.x + r * op.ldx, op.cols, references.of(worker));
       if (op.k > 0) write_top_k(op.values + r * op.k, op.indices + r * op.k, probs, op.cols, op.k);
     }
   });

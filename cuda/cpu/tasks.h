@@ -20,21 +20,28 @@ CUNN_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 CUNN_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 CUNN_INLINE int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
-// body(begin, end) over [0, n) in ranges of at least `grain`, multiples of `unit`, about four per thread. The ranges
-// depend on the thread count, so this is for work whose result does not depend on how it is cut.
-template <class F> CUNN_INLINE void split(Exec &exec, int64_t n, int64_t grain, int64_t unit, F &&body) {
+// body(begin, end, worker) over [0, n) in ranges of at least `grain`, multiples of `unit`, about four per thread. The
+// ranges depend on the thread count, so this is for work whose result does not depend on how it is cut.
+template <class F>
+CUNN_INLINE void split_by_worker(Exec &exec, int64_t n, int64_t grain, int64_t unit, F &&body) {
   if (n <= 0) return;
   int64_t threads = exec.pool->size();
-  if (threads == 1 || n < 2 * grain) return body((int64_t)0, n);
+  if (threads == 1 || n < 2 * grain) return body((int64_t)0, n, 0);
   int64_t step = ceil_div(most(grain, ceil_div(n, 4 * threads)), unit) * unit;
-  exec.pool->parallel_for(ceil_div(n, step), [&](int64_t task, int) {
-    body(task * step, least(n, (task + 1) * step));
+  exec.pool->parallel_for(ceil_div(n, step), [&](int64_t task, int worker) {
+    body(task * step, least(n, (task + 1) * step), worker);
   });
 }
 
-// The same over rows that cost `row_work` elements each.
+// The same for a body that does not ask who it is.
+template <class F> CUNN_INLINE void split(Exec &exec, int64_t n, int64_t grain, int64_t unit, F &&body) {
+  split_by_worker(exec, n, grain, unit, [&](int64_t begin, int64_t end, int) { body(begin, end); });
+}
+
+// Rows that cost `row_work` elements each.
+CUNN_INLINE int64_t row_grain(int64_t row_work, int64_t grain) { return most(1, grain / most(1, row_work)); }
 template <class F> CUNN_INLINE void split_rows(Exec &exec, int64_t rows, int64_t row_work, int64_t grain, F &&body) {
-  split(exec, rows, most(1, grain / most(1, row_work)), 1, body);
+  split(exec, rows, row_grain(row_work, grain), 1, body);
 }
 
 // body(chunk, begin, end) over [0, n) in ranges of exactly `chunk_size` (the last may be short): for reductions, whose
@@ -53,6 +60,17 @@ CUNN_INLINE void for_chunks(Exec &exec, int64_t n, int64_t chunk_size, int64_t w
 // Scratch memory of the call; not the template of Scratch, which the linker would share between instruction sets.
 CUNN_INLINE float *scratch_floats(Exec &exec, int64_t count) {
   return static_cast<float *>(exec.scratch->bytes((size_t)most(count, 1) * sizeof(float)));
+}
+
+// The same for each worker.
+struct WorkerFloats {
+  float *data;
+  int64_t stride;
+  float *of(int worker) const { return data + worker * stride; }
+};
+CUNN_INLINE WorkerFloats worker_floats(Exec &exec, int64_t count) {
+  int64_t stride = ceil_div(most(count, 1), 16) * 16;
+  return {scratch_floats(exec, exec.pool->size() * stride), stride};
 }
 
 }  // namespace cunn::cpu::CUNN_ISA_NS
