@@ -480,7 +480,8 @@ int32_t cunn_clip_scale(cunn_context context, cunn_buffer scale, cunn_buffer nor
  *   p *= 1 - lr wd;  p -= (lr / bc1) m / (sqrt(v) / sqrt(bc2) + eps).
  * Nothing changes when nonfinite[0] is 1. param any float; master f32 (the value that is updated, param its rounding)
  * or 0; m, v f32, or bf16 for 8 bytes a parameter; grad f32 or bf16. Without a master a 16-bit param, and 16-bit m and
- * v always, are rounded stochastically by Philox(seed[0]; index start + i, rounding, 3 t + {0 param, 1 m, 2 v}).
+ * v always, are rounded stochastically by Philox(seed[0]; index start + i, rounding, 3 t + {0 param, 1 m, 2 v}): the
+ * upper 16 bits of word 0 (bf16; the upper 13 for f16) are added below the bits that are kept, and the rest is cut off.
  * lr f32, seed i64, or 0 where nothing is rounded so. */
 int32_t cunn_adamw_step(cunn_context context, cunn_buffer param, cunn_buffer master, cunn_buffer m, cunn_buffer v,
                         cunn_buffer grad, cunn_buffer lr, cunn_buffer scale, cunn_buffer nonfinite,
@@ -494,7 +495,8 @@ int32_t cunn_argmax(cunn_context context, cunn_buffer ids, cunn_buffer logits, i
 
 /* ids[r] drawn from softmax(logits[r,:] / temperature[r]) restricted first to the top_k[r] largest (0: all), then to
  * the smallest leading set whose probability reaches top_p[r] (1: all), renormalised; the argmax when temperature[r] is
- * 0. Ties to the lower index. One draw Philox(seed[0]; index samples[r], sampling, positions[r]), so a draw belongs to
+ * 0. Ties to the lower index. The kept ids are walked by ascending index: the first whose running sum exceeds the draw
+ * times the total is taken. One draw Philox(seed[0]; index samples[r], sampling, positions[r]), so a draw belongs to
  * a sample and a position, never to a slot. temperature, top_p f32; top_k, positions i32; samples, seed i64. */
 int32_t cunn_sample(cunn_context context, cunn_buffer ids, cunn_buffer logits, cunn_buffer temperature,
                     cunn_buffer top_k, cunn_buffer top_p, cunn_buffer samples, cunn_buffer positions,

@@ -60,7 +60,8 @@ def main() -> int:
     seconds = time.monotonic() - start
     evaluated = run("eval", "--model", OUT / "model", "--data", OUT / "data", "--seq", settings["seq"])
     rows.append((f"model, {seconds:.0f} s", evaluated["bits_per_byte"]))
-    rows.append(("xz -9e", xz([Path(path).read_bytes() for path in texts[19::20]])))
+    bits_of_xz = xz(*split(texts))
+    rows.append(("xz, same text", bits_of_xz))
 
     say("3. Held-out bits per byte (less is better)")
     longest = max(value for _, value in rows)
@@ -69,8 +70,12 @@ def main() -> int:
     history = evaluations(OUT / "model" / "metrics.jsonl")
     say("   model over time: " + ", ".join(f"step {step} {value:.2f}" for step, value in history))
     say(
-        "   Two minutes do not beat xz, which has seen all of the text it is measured on; more do:\n"
-        "   nox -s demo -- --minutes 30"
+        "   xz has read the same training text. "
+        + (
+            "This model is below it."
+            if evaluated["bits_per_byte"] < bits_of_xz
+            else f"{arguments.minutes:g} minutes on this machine do not beat it; to go on: nox -s demo -- --minutes 30"
+        )
     )
 
     say("4. A sample")
@@ -126,6 +131,12 @@ def is_text(path: Path) -> bool:
     except UnicodeDecodeError:
         return False
     return len(content) > 0 and b"\0" not in content
+
+
+def split(texts: list[str]) -> tuple[list[bytes], list[bytes]]:
+    """(train, held out), by the rule of prepare: numbers 19, 39, ... are held out."""
+    contents = [Path(path).read_bytes() for path in texts]
+    return [text for number, text in enumerate(contents) if number % 20 != 19], contents[19::20]
 
 
 def tokens(split: str) -> np.ndarray:

@@ -621,7 +621,8 @@ class Ops(Protocol):
         Nothing changes when nonfinite[0] is 1. param any float; master f32 (the value that is updated, param its
         rounding) or 0; m, v f32, or bf16 for 8 bytes a parameter; grad f32 or bf16. Without a master a 16-bit
         param, and 16-bit m and v always, are rounded stochastically by Philox(seed[0]; index start + i, rounding,
-        3 t + {0 param, 1 m, 2 v}). lr f32, seed i64, or 0 where nothing is rounded so.
+        3 t + {0 param, 1 m, 2 v}): the upper 16 bits of word 0 (bf16; the upper 13 for f16) are added below the
+        bits that are kept, and the rest is cut off. lr f32, seed i64, or 0 where nothing is rounded so.
         """
 
     # ---------------- decode
@@ -647,9 +648,10 @@ class Ops(Protocol):
     ) -> None:
         """ids[r] drawn from softmax(logits[r,:] / temperature[r]) restricted first to the top_k[r] largest (0: all),
         then to the smallest leading set whose probability reaches top_p[r] (1: all), renormalised; the argmax
-        when temperature[r] is 0. Ties to the lower index. One draw Philox(seed[0]; index samples[r], sampling,
-        positions[r]), so a draw belongs to a sample and a position, never to a slot. temperature, top_p f32;
-        top_k, positions i32; samples, seed i64.
+        when temperature[r] is 0. Ties to the lower index. The kept ids are walked by ascending index: the first
+        whose running sum exceeds the draw times the total is taken. One draw Philox(seed[0]; index samples[r],
+        sampling, positions[r]), so a draw belongs to a sample and a position, never to a slot. temperature, top_p
+        f32; top_k, positions i32; samples, seed i64.
         """
 
     def decode_advance(self, positions: Buffer, finished: Buffer, ids: Buffer, batch: int, eos_id: int) -> None:
