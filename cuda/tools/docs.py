@@ -102,7 +102,8 @@ def pair_problems(first: Page, second: Page) -> list[str]:
         if x is None or y is None or x.tag != y.tag:
             problems.append(f"{where}: block {number} and that of {first.path.parent.name} have different tags")
             break
-        if x.tag.split(" ")[0] in ("python", "sh") and without_comments(x.text) != without_comments(y.text):
+        same = x.text == y.text if x.tag == "text" else without_comments(x.text) == without_comments(y.text)
+        if x.tag and not same:
             problems.append(f"{where}:{y.line}: the code differs from {first.path.parent.name}, line {x.line}")
     return problems
 
@@ -129,10 +130,14 @@ def link_problems(page: Page, anchors: dict[Path, set[str]]) -> list[str]:
                 problems.append(f"{where}: {target} does not exist")
             elif anchor and anchor not in anchors.setdefault(path, read_page(path).anchors()):
                 problems.append(f"{where}: {target} has no such heading")
-            elif path.suffix == ".py" and re.fullmatch(r"`[\w.]+`", text) and not text.endswith(".py`"):
-                if text.strip("`") not in defined(path):
-                    problems.append(f"{where}: {name} does not define {text}")
+            elif path.suffix == ".py" and is_code_name(text) and text.strip("`") not in defined(path):
+                problems.append(f"{where}: {name} does not define {text}")
     return problems
+
+
+def is_code_name(text: str) -> bool:
+    """`RMSNorm` or `RMSNorm.forward`, not the name of a file."""
+    return re.fullmatch(r"`[\w.]+`", text) is not None and not text.endswith(".py`")
 
 
 def defined(path: Path) -> set[str]:
@@ -182,7 +187,7 @@ def problems_of_tree() -> list[str]:
     names = [{path.name for path in (ROOT / language).glob("*.md")} for language in LANGUAGES]
     problems = [
         f"{language}/{name} is missing"
-        for language, have in zip(LANGUAGES, names)
+        for language, have in zip(LANGUAGES, names, strict=True)
         for name in sorted(names[0] | names[1])
         if name not in have
     ]
@@ -215,10 +220,10 @@ def run_page(name: str) -> int:
             print(f"{where}: exit {done.returncode}\n{done.stdout}", file=sys.stderr)
             return 1
         after = page.blocks[number + 1] if number + 1 < len(page.blocks) else None
-        if block.tag == "python" and after is not None and after.follows and after.tag == "text":
-            if done.stdout != after.text:
-                print(f"{where}: printed\n{done.stdout}\nexpected\n{after.text}", file=sys.stderr)
-                return 1
+        is_output = block.tag == "python" and after is not None and after.follows and after.tag == "text"
+        if is_output and after is not None and done.stdout != after.text:
+            print(f"{where}: printed\n{done.stdout}\nexpected\n{after.text}", file=sys.stderr)
+            return 1
         print(f"{where}: ran")
     return 0
 

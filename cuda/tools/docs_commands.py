@@ -19,10 +19,15 @@ COMMON = ROOT / "python" / "nn" / "cli" / "common.py"
 
 def command_problems(script: str) -> list[str]:
     """Sentences about the lines of a shell block that cannot work."""
-    problems = []
+    problems: list[str] = []
+    variables: dict[str, str] = {}
     for line in re.sub(r"\\\n", " ", script).splitlines():
+        assigned = re.fullmatch(r'(\w+)="([^"]*)"', line.strip())
+        if assigned:
+            variables[assigned[1]] = assigned[2]
+        whole = re.sub(r"\$(\w+)", lambda used: variables.get(used[1], used[0]), line)
         try:
-            words = shlex.split(line, comments=True)
+            words = shlex.split(whole, comments=True)
         except ValueError as error:
             problems.append(f"{line!r}: {error}")
             continue
@@ -80,7 +85,8 @@ def subcommands() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path in sorted(COMMANDS.glob("*.py")):
         for function in _functions(path):
-            name, flags = "", set()
+            name = ""
+            flags: set[str] = set()
             for call in (node for node in function.decorator_list if isinstance(node, ast.Call)):
                 called = ast.unparse(call.func)
                 words = [node.value for node in call.args if isinstance(node, ast.Constant)]
@@ -102,11 +108,11 @@ def _shared_flags() -> dict[str, list[str]]:
             assert isinstance(node.value, ast.Dict)
             return {
                 ast.literal_eval(key): [
-                    word.value
+                    str(word.value)
                     for word in value.args
                     if isinstance(word, ast.Constant) and str(word.value).startswith("--")
                 ]
-                for key, value in zip(node.value.keys, node.value.values)
+                for key, value in zip(node.value.keys, node.value.values, strict=True)
                 if key is not None and isinstance(value, ast.Call)
             }
     raise SystemExit(f"{COMMON.relative_to(ROOT)}: no _COMMON")
