@@ -22,7 +22,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 from docs_commands import command_problems
@@ -177,6 +177,16 @@ def block_problems(page: Page) -> list[str]:
     return problems
 
 
+def wrap_problems(page: Page) -> list[str]:
+    """A line break inside a paragraph is shown as a space, which Japanese text does not have between its words."""
+    problems = []
+    for (above, before), (number, line) in pairwise(page.prose):
+        own = re.match(r"\s*([-*] |\d+\. |\||#)", line) is not None
+        if number == above + 1 and before.strip() and line.strip() and not own and not before.startswith(("#", "|")):
+            problems.append(f"{page.path.relative_to(ROOT)}:{number}: a line break inside a paragraph")
+    return problems
+
+
 def name_problems(page: Page, known: set[str]) -> list[str]:
     text = page.path.read_text(encoding="utf-8")
     missing = sorted(set(re.findall(r"\bcunn_\w+", text)) - known)
@@ -198,6 +208,7 @@ def problems_of_tree() -> list[str]:
         problems += pair_problems(pages[0], pages[1])
         for page in pages:
             problems += link_problems(page, anchors) + block_problems(page) + name_problems(page, known)
+        problems += wrap_problems(pages[1])
     for name in ALSO_LINKED:
         if (ROOT / name).is_file():
             problems += link_problems(read_page(ROOT / name), anchors)
