@@ -4,8 +4,6 @@
 //
 // Each case is called directly and as a recorded graph. With --same-as, f32 outputs must also have the bits that the
 // other library's device gives; ops on 16-bit operands are left out there, as their order belongs to the device.
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -16,7 +14,7 @@
 #include <utility>
 
 #include "../../src/ops.h"
-#include "cunn.h"
+#include "abi.h"
 #include "vector_file.h"
 
 #if defined(__SANITIZE_THREAD__)
@@ -24,34 +22,6 @@ extern "C" __attribute__((visibility("default"))) const char* __tsan_default_opt
 #endif
 
 namespace {
-
-// Everything of one library that the runner calls, by name.
-class Library {
- public:
-  Library(const char* path, int32_t device) : handle_(dlopen(path, RTLD_NOW | RTLD_LOCAL)) {
-    if (!handle_) throw std::runtime_error(dlerror());
-    check(function<decltype(&cunn_context_create)>("cunn_context_create")(&context, device, 0, 0, nullptr), "context_create");
-  }
-  ~Library() {
-    function<decltype(&cunn_context_destroy)>("cunn_context_destroy")(context);
-    dlclose(handle_);
-  }
-  template <class F>
-  F function(const std::string& name) {
-    void* const symbol = dlsym(handle_, name.c_str());
-    if (!symbol) throw std::runtime_error(name + " is not in the library");
-    return reinterpret_cast<F>(symbol);
-  }
-  void check(int32_t status, const char* what) {
-    if (status == CUNN_OK) return;
-    throw std::runtime_error(std::string(what) + ": " + function<decltype(&cunn_context_error)>("cunn_context_error")(context));
-  }
-  cunn_context context = 0;
-
- private:
-  void* handle_;
-};
-#define CALL(library, name, ...) (library).check((library).function<decltype(&name)>(#name)((library).context, __VA_ARGS__), #name)
 
 // One argument as the ABI takes it.
 struct Value {
@@ -93,22 +63,22 @@ using Bytes = std::vector<unsigned char>;
 
 // The buffers of the case after the call.
 std::map<std::string, Bytes> execute(Library& library, const Case& c, bool recorded) {
-  std::map<std::string, cunn_buffer> buffers;
+  std::map<std::string, std::unique_ptr<AbiBuffer>> buffers;
   std::vector<Value> values;
   for (const Argument& a : c.arguments) {
     if (a.role != "in" && a.role != "inout" && a.role != "out") continue;
-    cunn_buffer& buffer = buffers[a.name];
-    CALL(library, cunn_buffer_create, &buffer, int32_t(dtype_of(a.text)), a.count);
-    Bytes content(size_t(cunn::bytes_of(dtype_of(a.text), a.count)), 0x7f);
+    const cunn::DType dtype = dtype_of(a.text);
+    buffers[a.name] = std::make_unique<AbiBuffer>(library, dtype, a.count);
+    Bytes content(size_t(cunn::bytes_of(dtype, a.count)), 0x7f);
     if (c.in.count(a.name)) content = c.in.at(a.name).bytes;
-    CALL(library, cunn_buffer_upload, buffer, 0, a.count, content.data());
+    buffers[a.name]->upload(content.data());
   }
   for (const Argument& a : c.arguments) {
     if (a.role.empty())
       values.push_back(a.is_double() ? Value{true, 0, std::strtod(a.text.c_str(), nullptr)}
                                      : Value{false, std::strtoll(a.text.c_str(), nullptr, 10), 0});
     else
-      values.push_back({false, a.role == "none" ? 0 : buffers.at(a.role == "same" ? a.text : a.name), 0});
+      values.push_back({false, a.role == "none" ? cunn_buffer{0} : cunn_buffer(*buffers.at(a.role == "same" ? a.text : a.name)), 0});
   }
   cunn_graph graph = 0;
   if (recorded) library.check(library.function<decltype(&cunn_graph_begin)>("cunn_graph_begin")(library.context), "graph_begin");
@@ -117,16 +87,10 @@ std::map<std::string, Bytes> execute(Library& library, const Case& c, bool recor
     CALL(library, cunn_graph_end, &graph);
     CALL(library, cunn_graph_launch, graph);
   }
-  library.check(library.function<decltype(&cunn_context_synchronize)>("cunn_context_synchronize")(library.context), "synchronize");
+  library.synchronize();
   if (recorded) CALL(library, cunn_graph_destroy, graph);
   std::map<std::string, Bytes> after;
-  for (const Argument& a : c.arguments) {
-    if (!buffers.count(a.name)) continue;
-    Bytes& bytes = after[a.name];
-    bytes.resize(size_t(cunn::bytes_of(dtype_of(a.text), a.count)));
-    CALL(library, cunn_buffer_download, bytes.data(), buffers.at(a.name), 0, a.count);
-    CALL(library, cunn_buffer_destroy, buffers.at(a.name));
-  }
+  for (const auto& [name, buffer] : buffers) after[name] = buffer->download();
   return after;
 }
 
@@ -203,13 +167,6 @@ std::string bit_difference(const Case& c, const std::map<std::string, Bytes>& go
     }
   }
   return "";
-}
-
-int32_t device_kind(const std::string& name) {
-  if (name == "cpu") return CUNN_CPU;
-  if (name == "cuda") return CUNN_CUDA;
-  if (name == "simt") return CUNN_SIMT;
-  throw std::runtime_error("device " + name);
 }
 
 int run(int argc, char** argv) {

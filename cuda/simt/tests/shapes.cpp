@@ -1,0 +1,348 @@
+// Shapes that the conformance vectors are too small for: every tile of the matrix product and of attention, and what the
+// determinism contract says about them.
+//
+//   simt_shapes SIMT_LIBRARY [CPU_LIBRARY]
+//
+// - matrix products against float64 loops, f32 and bf16, all transposes, grouped with uneven groups and a gather;
+// - with the cpu library: f32 results have its bits (products, attention forward, backward and cached);
+// - a row's bits are the same alone, in a batch and whichever tile it falls into (bf16: tensor cores);
+// - decode through a paged cache gives the bits of the full forward, f32 and bf16 keys and values.
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "abi.h"
+#include "check.h"
+
+using cunn::DType;
+
+#if defined(__SANITIZE_THREAD__)
+extern "C" __attribute__((visibility("default"))) const char* __tsan_default_options() { return "suppress_equal_addresses=0:history_size=4"; }
+#endif
+
+namespace {
+
+uint32_t state = 1;
+float random_number() {  // in [-1, 1), a multiple of 2^-11: exact in f32, rounded by bf16
+  state = state * 1664525u + 1013904223u;
+  return float(int32_t(state) >> 20) / 2048.0f;
+}
+
+uint16_t to_bf16(float f) {
+  uint32_t u;
+  std::memcpy(&u, &f, 4);
+  return uint16_t((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
+}
+float from_bf16(uint16_t b) {
+  const uint32_t u = uint32_t(b) << 16;
+  float f;
+  std::memcpy(&f, &u, 4);
+  return f;
+}
+
+// Values of a dtype, as the buffer holds them and as numbers.
+struct Data {
+  DType dtype;
+  std::vector<float> values;  // rounded to the dtype
+  std::vector<unsigned char> bytes;
+  Data(DType dtype_, size_t n) : dtype(dtype_), values(n), bytes(n * size_t(cunn::element_bytes(dtype_))) {
+    for (size_t i = 0; i < n; ++i) {
+      values[i] = random_number();
+      if (dtype == DType::bf16) {
+        const uint16_t bits = to_bf16(values[i]);
+        values[i] = from_bf16(bits);
+        std::memcpy(&bytes[2 * i], &bits, 2);
+      } else {
+        std::memcpy(&bytes[4 * i], &values[i], 4);
+      }
+    }
+  }
+};
+
+struct Uploaded : AbiBuffer {
+  Uploaded(Library& library, const Data& data) : AbiBuffer(library, data.dtype, int64_t(data.values.size())) { upload(data.bytes.data()); }
+  Uploaded(Library& library, const std::vector<int32_t>& data) : AbiBuffer(library, DType::i32, int64_t(data.size())) { upload(data.data()); }
+};
+
+std::vector<float> floats(const AbiBuffer& buffer) {
+  const std::vector<unsigned char> bytes = buffer.download();
+  std::vector<float> values(bytes.size() / 4);
+  std::memcpy(values.data(), bytes.data(), bytes.size());
+  return values;
+}
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * 4) == 0;
+}
+
+// ---- matrix products
+
+struct Product {
+  DType dtype;
+  bool trans_a, trans_b;
+  int64_t m, n, k;
+  float alpha, beta;
+};
+
+std::vector<float> gemm(Library& library, const Product& p, const Data& a, const Data& b, const Data& c) {
+  Uploaded da(library, a), db(library, b), dc(library, c);
+  CALL(library, cunn_gemm, dc, da, db, p.trans_a, p.trans_b, p.m, p.n, p.k, p.n, p.trans_a ? p.m : p.k, p.trans_b ? p.k : p.n, p.alpha, p.beta);
+  library.synchronize();
+  return floats(dc);
+}
+
+// Largest error against float64 in units of sqrt(k + 1) eps sum |terms|: 1 at most.
+double gemm_error(const Product& p, const Data& a, const Data& b, const Data& c, const std::vector<float>& got) {
+  double worst = 0;
+  for (int64_t i = 0; i < p.m; ++i)
+    for (int64_t j = 0; j < p.n; ++j) {
+      double sum = double(p.beta) * c.values[size_t(i * p.n + j)], size = std::fabs(sum);
+      for (int64_t k = 0; k < p.k; ++k) {
+        const double term = double(p.alpha) * double(a.values[size_t(p.trans_a ? k * p.m + i : i * p.k + k)]) *
+                            double(b.values[size_t(p.trans_b ? j * p.k + k : k * p.n + j)]);
+        sum += term;
+        size += std::fabs(term);
+      }
+      worst = std::fmax(worst, std::fabs(got[size_t(i * p.n + j)] - sum) / (std::sqrt(double(p.k + 1)) * 0x1p-23 * size + 1e-30));
+    }
+  return worst;
+}
+
+void test_gemm(Library& simt, Library* cpu) {
+  const int64_t sizes[][3] = {{1, 72, 40}, {7, 130, 24}, {33, 64, 56}, {65, 136, 40}, {200, 264, 72}};
+  for (DType dtype : {DType::f32, DType::bf16})
+    for (const auto& size : sizes)
+      for (int transposes = 0; transposes < 4; ++transposes) {
+        const bool trans_a = transposes & 1, trans_b = transposes & 2;
+        // cp.async wants leading dimensions of 8: with others the same call takes the other kernel.
+        const Product p{dtype, trans_a, trans_b, size[0], size[1], size[2], transposes == 3 ? 0.5f : 1.0f, transposes == 0 ? 0.0f : 1.0f};
+        const Data a(dtype, size_t(p.m * p.k)), b(dtype, size_t(p.k * p.n)), c(DType::f32, size_t(p.m * p.n));
+        const std::vector<float> got = gemm(simt, p, a, b, c);
+        if (!CHECK(gemm_error(p, a, b, c, got) <= 1.0))
+          std::printf("  gemm %s %lld x %lld x %lld, transposes %d\n", cunn::dtype_name(dtype), (long long)p.m, (long long)p.n, (long long)p.k, transposes);
+        if (cpu && dtype == DType::f32) CHECK(same_bits(got, gemm(*cpu, p, a, b, c)));
+      }
+}
+
+// Rows of a product alone, in tiles of 16, 64 and 128 rows.
+void test_row_independence(Library& simt) {
+  const int64_t n = 136, k = 72, most = 300;
+  for (DType dtype : {DType::f32, DType::bf16}) {
+    const Data a(dtype, size_t(most * k)), b(dtype, size_t(n * k)), c(DType::f32, size_t(most * n));
+    const std::vector<float> whole = gemm(simt, {dtype, false, true, most, n, k, 1, 0}, a, b, c);
+    for (int64_t rows : {1, 16, 17, 40, 64, 100}) {
+      Data part_a = a, part_c = c;
+      part_a.bytes.resize(size_t(rows * k * cunn::element_bytes(dtype)));
+      part_a.values.resize(size_t(rows * k));
+      part_c.bytes.resize(size_t(rows * n) * 4);
+      part_c.values.resize(size_t(rows * n));
+      const std::vector<float> part = gemm(simt, {dtype, false, true, rows, n, k, 1, 0}, part_a, b, part_c);
+      CHECK(same_bits(part, std::vector<float>(whole.begin(), whole.begin() + rows * n)));
+    }
+  }
+}
+
+void test_grouped(Library& simt, Library* cpu) {
+  const std::vector<int32_t> offsets = {0, 0, 1, 130, 131, 210};  // empty, single and large groups
+  const int64_t groups = 5, m = 210, n = 72, k = 40, tokens = 90;
+  std::vector<int32_t> gather;
+  for (int64_t r = 0; r < m; ++r) gather.push_back(int32_t(r * 37 % tokens));
+  for (DType dtype : {DType::f32, DType::bf16}) {
+    const Data a(dtype, size_t(tokens * k)), b(dtype, size_t(groups * n * k)), c(DType::f32, size_t(m * n)), grad(dtype, size_t(m * n)),
+        dw(DType::f32, size_t(groups * n * k));
+    const auto rows = [&](Library& l) {
+      Uploaded da(l, a), db(l, b), dc(l, c), doff(l, offsets), dg(l, gather);
+      CALL(l, cunn_gemm_grouped_rows, dc, da, db, doff, dg, 1, groups, m, n, k, tokens, n, k, k, n * k, 0.0);
+      l.synchronize();
+      return floats(dc);
+    };
+    const auto inner = [&](Library& l) {  // dw_g [n, k] += grad^T x
+      Uploaded da(l, grad), db(l, a), dc(l, dw), doff(l, offsets), dg(l, gather);
+      CALL(l, cunn_gemm_grouped_inner, dc, da, db, doff, dg, groups, n, k, m, tokens, k, n, k, n * k, 1.0);
+      l.synchronize();
+      return floats(dc);
+    };
+    const std::vector<float> y = rows(simt), w = inner(simt);
+    double worst = 0, worst_w = 0;
+    for (int64_t g = 0; g < groups; ++g) {
+      for (int64_t r = offsets[size_t(g)]; r < offsets[size_t(g + 1)]; ++r)
+        for (int64_t j = 0; j < n; ++j) {
+          double sum = 0, size = 1e-30;
+          for (int64_t i = 0; i < k; ++i) {
+            const double term = double(a.values[size_t(gather[size_t(r)] * k + i)]) * double(b.values[size_t((g * n + j) * k + i)]);
+            sum += term;
+            size += std::fabs(term);
+          }
+          worst = std::fmax(worst, std::fabs(y[size_t(r * n + j)] - sum) / (std::sqrt(double(k)) * 0x1p-23 * size));
+        }
+      for (int64_t j = 0; j < n; ++j)
+        for (int64_t i = 0; i < k; ++i) {
+          double sum = dw.values[size_t((g * n + j) * k + i)], size = std::fabs(sum) + 1e-30;
+          for (int64_t r = offsets[size_t(g)]; r < offsets[size_t(g + 1)]; ++r) {
+            const double term = double(grad.values[size_t(r * n + j)]) * double(a.values[size_t(gather[size_t(r)] * k + i)]);
+            sum += term;
+            size += std::fabs(term);
+          }
+          worst_w = std::fmax(worst_w, std::fabs(w[size_t((g * n + j) * k + i)] - sum) / (std::sqrt(double(m)) * 0x1p-23 * size));
+        }
+    }
+    CHECK(worst <= 1.0);
+    CHECK(worst_w <= 1.0);
+    if (cpu && dtype == DType::f32) {
+      CHECK(same_bits(y, rows(*cpu)));
+      CHECK(same_bits(w, inner(*cpu)));
+    }
+  }
+}
+
+// ---- attention
+
+struct Attention {
+  int64_t batch, seq_len, n_heads, n_kv_heads, head_dim;
+  int64_t q_row() const { return n_heads * head_dim; }
+  int64_t kv_row() const { return n_kv_heads * head_dim; }
+  int64_t tokens() const { return batch * seq_len; }
+  double scale() const { return 1.0 / std::sqrt(double(head_dim)); }
+};
+
+struct Forward {
+  std::vector<float> out, lse;
+};
+
+Forward attention(Library& l, const Attention& s, const Data& q, const Data& k, const Data& v, const std::vector<int32_t>& lengths) {
+  Uploaded dq(l, q), dk(l, k), dv(l, v), dl(l, lengths);
+  AbiBuffer out(l, DType::f32, s.tokens() * s.q_row()), lse(l, DType::f32, s.tokens() * s.n_heads);
+  CALL(l, cunn_attention_forward, out, lse, dq, dk, dv, dl, s.batch, s.seq_len, s.n_heads, s.n_kv_heads, s.head_dim, s.q_row(), s.head_dim,
+       s.kv_row(), s.head_dim, s.scale());
+  l.synchronize();
+  return {floats(out), floats(lse)};
+}
+
+std::vector<float> attention_gradients(Library& l, const Attention& s, const Data& q, const Data& k, const Data& v, const Data& dout,
+                                       const std::vector<int32_t>& lengths) {
+  Uploaded bq(l, q), bk(l, k), bv(l, v), bd(l, dout), bl(l, lengths);
+  AbiBuffer out(l, DType::f32, s.tokens() * s.q_row()), lse(l, DType::f32, s.tokens() * s.n_heads);
+  AbiBuffer dq(l, DType::f32, s.tokens() * s.q_row()), dk(l, DType::f32, s.tokens() * s.kv_row()), dv(l, DType::f32, s.tokens() * s.kv_row());
+  CALL(l, cunn_attention_forward, out, lse, bq, bk, bv, bl, s.batch, s.seq_len, s.n_heads, s.n_kv_heads, s.head_dim, s.q_row(), s.head_dim,
+       s.kv_row(), s.head_dim, s.scale());
+  CALL(l, cunn_attention_backward, dq, dk, dv, bd, bq, bk, bv, out, lse, bl, s.batch, s.seq_len, s.n_heads, s.n_kv_heads, s.head_dim, s.q_row(),
+       s.head_dim, s.kv_row(), s.head_dim, s.scale());
+  l.synchronize();
+  std::vector<float> all = floats(dq);
+  for (const AbiBuffer* more : {&dk, &dv}) {
+    const std::vector<float> values = floats(*more);
+    all.insert(all.end(), values.begin(), values.end());
+  }
+  return all;
+}
+
+// Output and logsumexp against float64: the largest error relative to the size of what is averaged.
+double attention_error(const Attention& s, const Data& q, const Data& k, const Data& v, const std::vector<int32_t>& lengths, const Forward& got) {
+  double worst = 0;
+  for (int64_t b = 0; b < s.batch; ++b)
+    for (int64_t i = 0; i < lengths[size_t(b)]; ++i)
+      for (int64_t h = 0; h < s.n_heads; ++h) {
+        const int64_t kv = h / (s.n_heads / s.n_kv_heads), token = b * s.seq_len + i;
+        std::vector<double> score(size_t(i + 1));
+        double max = -1e300, sum = 0;
+        for (int64_t j = 0; j <= i; ++j) {
+          double dot = 0;
+          for (int64_t d = 0; d < s.head_dim; ++d)
+            dot += double(q.values[size_t(token * s.q_row() + h * s.head_dim + d)]) *
+                   double(k.values[size_t((b * s.seq_len + j) * s.kv_row() + kv * s.head_dim + d)]);
+          score[size_t(j)] = dot * s.scale();
+          max = std::fmax(max, score[size_t(j)]);
+        }
+        for (double& x : score) sum += x = std::exp(x - max);
+        worst = std::fmax(worst, std::fabs(got.lse[size_t(token * s.n_heads + h)] - (max + std::log(sum))) / 10);
+        for (int64_t d = 0; d < s.head_dim; ++d) {
+          double out = 0;
+          for (int64_t j = 0; j <= i; ++j) out += score[size_t(j)] / sum * double(v.values[size_t((b * s.seq_len + j) * s.kv_row() + kv * s.head_dim + d)]);
+          worst = std::fmax(worst, std::fabs(got.out[size_t(token * s.q_row() + h * s.head_dim + d)] - out));
+        }
+      }
+  return worst;
+}
+
+void test_attention(Library& simt, Library* cpu) {
+  const Attention shapes[] = {{2, 150, 4, 1, 64}, {1, 600, 2, 1, 64}, {2, 70, 4, 2, 128}, {1, 40, 2, 2, 200}, {1, 33, 6, 2, 24}};
+  for (const Attention& s : shapes)
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      const Data q(DType::f32, size_t(s.tokens() * s.q_row())), k(dtype, size_t(s.tokens() * s.kv_row())), v(dtype, size_t(s.tokens() * s.kv_row()));
+      std::vector<int32_t> lengths(size_t(s.batch), int32_t(s.seq_len));
+      lengths.back() -= 3;
+      const Forward got = attention(simt, s, q, k, v, lengths);
+      // f32 arithmetic throughout, or q and p rounded to bf16.
+      if (!CHECK(attention_error(s, q, k, v, lengths, got) <= (dtype == DType::f32 ? 2e-6 : 1e-2)))
+        std::printf("  attention %s, %lld x %lld, head_dim %lld\n", cunn::dtype_name(dtype), (long long)s.seq_len, (long long)s.n_heads, (long long)s.head_dim);
+      if (!cpu || dtype != DType::f32) continue;
+      const Forward other = attention(*cpu, s, q, k, v, lengths);
+      CHECK(same_bits(got.out, other.out));
+      CHECK(same_bits(got.lse, other.lse));
+      if (s.head_dim > 128) continue;  // the device's limit for gradients
+      const Data dout(DType::f32, size_t(s.tokens() * s.q_row()));
+      CHECK(same_bits(attention_gradients(simt, s, q, k, v, dout, lengths), attention_gradients(*cpu, s, q, k, v, dout, lengths)));
+    }
+}
+
+// A sequence through the cache in pieces (prefill in chunks, then token by token), pages in a strange order, beside a longer
+// neighbour: the bits of the full forward over keys rounded to the cache's dtype.
+void test_cached(Library& l) {
+  const Attention s{1, 560, 6, 1, 64};
+  const int64_t page = 64, pages = 10, tokens = 540;
+  for (DType dtype : {DType::f32, DType::bf16}) {
+    const Data q(DType::f32, size_t(s.tokens() * s.q_row()));
+    Data k(dtype, size_t(s.tokens() * s.kv_row())), v(dtype, size_t(s.tokens() * s.kv_row()));
+    const std::vector<float> full = attention(l, s, q, k, v, {int32_t(s.seq_len)}).out;
+    std::vector<int32_t> table;
+    for (int64_t p = 0; p < 2 * pages; ++p) table.push_back(int32_t((p * 7 + 3) % (2 * pages)));
+    AbiBuffer k_cache(l, dtype, 2 * pages * page * s.kv_row()), v_cache(l, dtype, 2 * pages * page * s.kv_row());
+    Uploaded block_table(l, table);
+    const auto step = [&](int64_t begin, int64_t n) {
+      // Sequence 0 is the one compared; sequence 1 has a token of its own at position 3.
+      Data piece_q(DType::f32, size_t(2 * n * s.q_row())), piece_k(DType::f32, size_t(2 * n * s.kv_row())), piece_v(DType::f32, size_t(2 * n * s.kv_row()));
+      const auto place = [&](Data& to, const Data& from, int64_t row) {
+        std::memcpy(to.bytes.data(), from.values.data() + begin * row, size_t(n * row) * 4);
+      };
+      place(piece_q, q, s.q_row());
+      place(piece_k, k, s.kv_row());
+      place(piece_v, v, s.kv_row());
+      Uploaded dq(l, piece_q), dk(l, piece_k), dv(l, piece_v), positions(l, {int32_t(begin), 3}), lengths(l, {int32_t(n), 1});
+      AbiBuffer out(l, DType::f32, 2 * n * s.q_row());
+      CALL(l, cunn_cache_append, k_cache, v_cache, dk, dv, block_table, positions, lengths, 2, n, s.n_kv_heads, s.head_dim, page, pages,
+           2 * pages, s.kv_row(), s.head_dim);
+      CALL(l, cunn_attention_cached_forward, out, dq, k_cache, v_cache, block_table, positions, lengths, 2, n, s.n_heads, s.n_kv_heads,
+           s.head_dim, page, pages, 2 * pages, s.q_row(), s.head_dim, s.scale());
+      l.synchronize();
+      std::vector<float> rows = floats(out);
+      rows.resize(size_t(n * s.q_row()));
+      return same_bits(rows, std::vector<float>(full.begin() + begin * s.q_row(), full.begin() + (begin + n) * s.q_row()));
+    };
+    bool same = true;
+    for (int64_t begin = 0; begin < 500; begin += 125) same = same && step(begin, 125);
+    CHECK(same);
+    same = true;
+    for (int64_t begin = 500; begin < tokens; ++begin) same = same && step(begin, 1);
+    CHECK(same);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    if (argc < 2) throw std::runtime_error("simt_shapes SIMT_LIBRARY [CPU_LIBRARY]");
+    Library simt(argv[1], CUNN_SIMT);
+    const std::unique_ptr<Library> cpu = argc > 2 ? std::make_unique<Library>(argv[2], CUNN_CPU) : nullptr;
+    test_gemm(simt, cpu.get());
+    test_row_independence(simt);
+    test_grouped(simt, cpu.get());
+    test_attention(simt, cpu.get());
+    test_cached(simt);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "simt_shapes: %s\n", error.what());
+    return 2;
+  }
+  return summary();
+}
