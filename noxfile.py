@@ -94,6 +94,13 @@ def abi(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The English and the Japanese pages are parallel, their links exist, their samples are valid."""
+    session.install("click>=8.1")
+    session.run("python", "cuda/tools/docs.py", "--check")
+
+
+@nox.session
 def vectors(session: nox.Session) -> None:
     """The float64 vectors regenerate the same, their gradients pass finite differences, and no mutant survives."""
     session.install("numpy")
