@@ -129,6 +129,22 @@ class HostQueue final : public Queue {
   Exec exec_;
 };
 
+// The number that follows a word in a file of the kernel's, or that begins the file when there is no word; 0: not there.
+int64_t value_after(const char *path, const char *word) {
+  std::ifstream file(path);
+  int64_t value = 0;
+  if (word == nullptr) return file >> value ? value : 0;
+  for (std::string found; file >> found;)
+    if (found == word) return file >> value ? value : 0;
+  return 0;
+}
+
+// Bytes that the control group of this process (a container's) may use.
+int64_t group_limit() {
+  const int64_t most = value_after("/sys/fs/cgroup/memory.max", nullptr);  // "max" reads as 0
+  return most > 0 ? most : INT64_MAX;
+}
+
 std::string processor_name() {
   std::ifstream info("/proc/cpuinfo");
   for (std::string line; std::getline(info, line);) {
@@ -152,14 +168,14 @@ class HostDevice final : public Device {
     struct sysinfo info;
     if (sysinfo(&info) != 0) throw Failure(CUNN_DEVICE, "the size of the memory cannot be read");
     *total = static_cast<int64_t>(info.totalram) * info.mem_unit;
-    *available = static_cast<int64_t>(info.freeram) * info.mem_unit;
-    // Page cache that the kernel gives back on demand counts as available.
-    std::ifstream meminfo("/proc/meminfo");
-    for (std::string key, unit; meminfo >> key;) {
-      int64_t kilobytes = 0;
-      if (!(meminfo >> kilobytes)) break;
-      std::getline(meminfo, unit);
-      if (key == "MemAvailable:") *available = kilobytes * 1024;
+    // Page cache that the kernel gives back on demand counts as available, in the machine and in a control group.
+    *available = value_after("/proc/meminfo", "MemAvailable:") * 1024;
+    const int64_t most = group_limit();
+    if (most < *total) {
+      const int64_t used = value_after("/sys/fs/cgroup/memory.current", nullptr) -
+                           value_after("/sys/fs/cgroup/memory.stat", "inactive_file");
+      *total = most;
+      *available = std::min(*available, std::max<int64_t>(most - used, 0));
     }
   }
 
@@ -208,11 +224,13 @@ class HostDevice final : public Device {
     if (memory == MAP_FAILED) throw std::bad_alloc();
     return memory;
   }
+  // What this process can have at all: the machine's memory and swap, or less where its control group allows less.
   static int64_t limit() {
     static const int64_t bytes = [] {
       struct sysinfo info;
-      if (sysinfo(&info) != 0) return INT64_MAX;
-      return static_cast<int64_t>(info.totalram + info.totalswap) * static_cast<int64_t>(info.mem_unit);
+      if (sysinfo(&info) != 0) return group_limit();
+      return std::min(static_cast<int64_t>(info.totalram + info.totalswap) * static_cast<int64_t>(info.mem_unit),
+                      group_limit());
     }();
     return bytes;
   }

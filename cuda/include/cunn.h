@@ -26,7 +26,7 @@
  *               there: a bad one touches nothing out of range and is reported by the next synchronize or download
  *               as CUNN_DEVICE. A failed call has no effect on its outputs.
  * Threads       A context is used by one thread at a time; a second caller gets CUNN_BUSY. Different contexts are
- *               independent. After fork every call in the child fails with CUNN_DEVICE.
+ *               independent. After a fork every call in the child fails with CUNN_DEVICE if a context was made before.
  * Determinism   Same device, same inputs: same bits, at any thread count. What a row, token or sequence gets never
  *               depends on its neighbours. On cpu, f32 results are the same on every instruction set.
  * Collectives   Ranks are one more handle and one more op family, working on the same buffers; none exist yet.
@@ -54,7 +54,7 @@ enum {
   CUNN_UNSUPPORTED = 3,      /* a valid request that this device or build does not serve */
   CUNN_BUSY = 4,             /* the context is in use by another thread */
   CUNN_DEVICE = 5,           /* the device reported a bad value or failed */
-  CUNN_INTERNAL = 6
+  CUNN_INTERNAL = 6          /* a defect of the library; CUNN_TEST_FAULT=<op> in the environment pretends one */
 };
 
 /* device */
@@ -124,7 +124,7 @@ const char *cunn_context_error(cunn_context context);
 const char *cunn_context_isa(cunn_context context);
 int32_t cunn_context_threads(cunn_context context, int32_t *threads);
 
-/* Bytes of buffers and scratch that belong to this context now, and at most so far. */
+/* Bytes of buffers and scratch that belong to this context now, and at most so far. Borrowed memory does not count. */
 int32_t cunn_context_memory(cunn_context context, int64_t *bytes, int64_t *peak);
 
 /* Waits for all work of the context; reports and clears the device error word. */
@@ -155,7 +155,7 @@ int32_t cunn_buffer_download(cunn_context context, void *host, cunn_buffer buffe
 int32_t cunn_event_create(cunn_context context, cunn_event *event);
 int32_t cunn_event_destroy(cunn_context context, cunn_event event);
 
-/* Marks the work submitted so far; wait makes later work of this context run after the mark. */
+/* Marks the work submitted so far; wait makes later work of this context run after the mark, which must exist. */
 int32_t cunn_event_record(cunn_context context, cunn_event event);
 int32_t cunn_event_wait(cunn_context context, cunn_event event);
 
@@ -165,7 +165,8 @@ int32_t cunn_event_elapsed(cunn_context context, double *milliseconds, cunn_even
 /* ---------------------------------------------------------------- graph: a recorded step */
 
 /* Between begin and end ops are checked and recorded and nothing executes, on any device; upload, download,
- * allocation, events and synchronize are errors. A recorded buffer that was destroyed makes launch an error. */
+ * allocation, events and synchronize are errors. A failed call is not recorded and does not end the recording. A
+ * recorded buffer that was destroyed makes launch an error. A graph belongs to its context and dies with it. */
 int32_t cunn_graph_begin(cunn_context context);
 int32_t cunn_graph_end(cunn_context context, cunn_graph *graph);
 int32_t cunn_graph_launch(cunn_context context, cunn_graph graph);

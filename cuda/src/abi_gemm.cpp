@@ -69,6 +69,7 @@ int32_t cunn_gemm_grouped_rows(cunn_context context, cunn_buffer c, cunn_buffer 
                {"lda", lda}, {"ldb", ldb}, {"stride_b", stride_b}});
     const bool tb = call.flag("trans_b", trans_b);
     call.nothing_when(groups == 0 || m == 0 || n == 0);
+    call.fits_i32("groups", groups);
     call.fits_i32("m", m);
     const int64_t rows_of_a = a_rows == 0 ? m : a_row_count;
     const Elements ec = call.out("c", c, call.matrix(m, n, "ldc", ldc), kAnyFloat);
@@ -90,6 +91,7 @@ int32_t cunn_gemm_grouped_inner(cunn_context context, cunn_buffer c, cunn_buffer
     call.dims({{"groups", groups}, {"m", m}, {"n", n}, {"k", k}, {"b_row_count", b_row_count}, {"ldc", ldc},
                {"lda", lda}, {"ldb", ldb}, {"stride_c", stride_c}});
     call.nothing_when(groups == 0 || m == 0 || n == 0);
+    call.fits_i32("groups", groups);
     call.fits_i32("k", k);
     const int64_t rows_of_b = b_rows == 0 ? k : b_row_count;
     const Elements ec =

@@ -49,6 +49,8 @@ void test_arguments(void) {
           "gemm_grouped_rows: offsets holds 64 elements, expected at least 65");
   INVALID(c, cunn.gemm_grouped_rows(c, y, x, w, ids, 0, 0, 1, (int64_t)1 << 31, 1, 1, 1, 1, 1, 1, 0, 0),
           "gemm_grouped_rows: m is 2147483648, expected at most 2147483647 (they are numbered in i32)");
+  INVALID(c, cunn.gemm_grouped_rows(c, y, x, w, ids, 0, 0, INT64_MAX, 1, 1, 1, 1, 1, 1, 1, 0, 0),
+          "gemm_grouped_rows: groups is 9223372036854775807, expected at most 2147483647 (they are numbered in i32)");
   INVALID(c, cunn.gemm_grouped_inner(c, y, x, w, ids, x, 2, 4, 4, 4, 4, 4, 4, 4, 16, 0),
           "gemm_grouped_inner: b_rows is f32, expected i32");
 
