@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 from nn.tensor.backend import Backend, Buffer
 from nn.tensor.dtype import Array, DType, values_of
 from nn.tensor.shape import Shape
+
+T = TypeVar("T", bound="Tensor")
 
 
 class Tensor:
@@ -25,12 +28,12 @@ class Tensor:
             raise ValueError(f"shape {self.shape} has {self.shape.size} elements, the buffer {buffer.count}")
 
     @classmethod
-    def zeros(cls, backend: Backend, shape: Shape | Iterable[int], dtype: DType = DType.F32) -> Tensor:
+    def zeros(cls: type[T], backend: Backend, shape: Shape | Iterable[int], dtype: DType = DType.F32) -> T:
         shape = Shape(shape)
         return cls(backend, backend.buffer(dtype, shape.size), shape)
 
     @classmethod
-    def from_numpy(cls, backend: Backend, array: Array, dtype: DType | None = None) -> Tensor:
+    def from_numpy(cls: type[T], backend: Backend, array: Array, dtype: DType | None = None) -> T:
         """The values of array in its shape, as dtype (by default the one that holds them as they are)."""
         return cls(backend, backend.from_numpy(array, dtype), array.shape)
 
