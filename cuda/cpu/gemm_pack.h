@@ -186,7 +186,9 @@ void pack_x_rows(float *to, int64_t width, const Operand &o, const Span &span, c
       const char *row[16];
       for (int64_t r = 0; r < 16; ++r) row[r] = element(o, first + (r < rows ? r : rows - 1), span.k0);
       // The rows packed next begin a new stream each: ask for them while these are worked on.
-      const int64_t ahead = !o.gather && first + 2 * rows <= span.x_end ? rows * o.ld * size : 0;
+      const bool ask_ahead = first + rows < span.x_end;
+      const char *next[16];
+      for (int64_t r = 0; ask_ahead && r < 16; ++r) next[r] = element(o, least(first + rows + r, span.x_end - 1), span.k0);
       float *panel = to + g;
       auto put = [&](int64_t k, Vec16 column) {
         if constexpr (changed) column = change(column, transform);
@@ -195,9 +197,9 @@ void pack_x_rows(float *to, int64_t width, const Operand &o, const Span &span, c
       };
       int64_t k = 0;
       for (; k + per_line <= span.kc; k += per_line) {
-        if (ahead) {
+        if (ask_ahead) {
           CUNN_UNROLL
-          for (int r = 0; r < (few ? 8 : 16); ++r) __builtin_prefetch(row[r] + k * size + ahead, 0, 2);
+          for (int r = 0; r < (few ? 8 : 16); ++r) __builtin_prefetch(next[r] + k * size, 0, 2);
         }
         each_column<t, few>(row, k * size, [&](int64_t i, Vec16 column) { put(k + i, column); });
       }
