@@ -10,30 +10,12 @@
 // and a second kernel combines.
 #include "../src/failure.h"
 #include "attention.cuh"
+#include "attention_mma.cuh"
 #include "ops_decl.h"
 
 namespace cunn::cuda {
 
 namespace {
-
-struct Outputs {
-  void* out;
-  DType out_dtype;
-  float* lse;  // or null
-};
-
-// What a span leaves of a row when spans are separate: max, sum, then head_dim values.
-__device__ __forceinline__ float* partial_of(float* partial, const AttentionCall& c, int64_t spans, int64_t b, int64_t h, int64_t r, int64_t span) {
-  const int64_t rows = c.s.seq_len * c.group;
-  return partial + (((b * c.s.n_kv_heads + h) * rows + r) * spans + span) * (c.s.head_dim + 2);
-}
-
-// exp(a - b); b is never NaN, and -inf only where a is too: then 0.
-__device__ __forceinline__ float exp_difference(float a, float b) { return exp_f32(a - (b == -kInfinity ? 0.0f : b)); }
-
-__device__ __forceinline__ void write_row(const AttentionCall& c, const Outputs& y, int64_t b, int64_t h, int64_t r, int64_t d, float value) {
-  store_float(y.out, y.out_dtype, c.head_at(b, h, r) * c.s.head_dim + d, value);
-}
 
 // Shared memory of a block.
 template <int kTr>
@@ -46,7 +28,7 @@ struct ForwardTile {
 
 // kTr rows a thread (16 kTr a block), head_dim up to 64 kChunks. grid: (tile or (tile, span), kv head, sequence).
 template <int kTr, int kChunks, bool kBySpan>
-__global__ void __launch_bounds__(kAttentionThreads) attention_kernel(AttentionCall c, Outputs y, float* partial, int64_t spans) {
+__global__ void __launch_bounds__(kAttentionThreads, 1) attention_kernel(AttentionCall c, Outputs y, float* partial, int64_t spans) {
   using Tile = ForwardTile<kTr>;
   constexpr int kRows = Tile::kRows, kQueryPitch = Tile::kQueryPitch, kWeightPitch = Tile::kWeightPitch, kColumns = 4 * kChunks;
   CUNN_DYNAMIC_SHARED(Tile, shared);
@@ -225,34 +207,6 @@ __global__ void __launch_bounds__(kAttentionThreads) attention_kernel(AttentionC
   }
 }
 
-// Combines the spans of each row: half a warp a row of (b, h).
-__global__ void __launch_bounds__(kRowThreads) combine_spans_kernel(AttentionCall c, Outputs y, float* partial, int64_t spans) {
-  const int64_t rows = c.s.seq_len * c.group, index = row_of_thread();
-  if (index >= rows * c.s.n_kv_heads * c.s.batch) return;
-  const int64_t r = index % rows, h = index / rows % c.s.n_kv_heads, b = index / rows / c.s.n_kv_heads, head_dim = c.s.head_dim;
-  const SequenceExtent extent = c.extents[b];
-  const bool exists = r < extent.length * c.group;
-  const int64_t n = exists ? (extent.start + r / c.group + kSpan) / kSpan : 0;  // spans that the row sees
-  float max = -kInfinity, sum = 0.0f;
-  for (int64_t span = 0; span < n; ++span) {
-    const float* const from = partial_of(partial, c, spans, b, h, r, span);
-    const float joint = larger(max, from[0]);
-    sum = span == 0 ? from[1] : fmaf(from[1], exp_difference(from[0], joint), sum * exp_difference(max, joint));
-    max = joint;
-  }
-  if (row_lane() == 0 && y.lse) y.lse[c.head_at(b, h, r)] = exists ? max + log_f32(sum) : 0.0f;
-  for (int64_t d = row_lane(); d < head_dim; d += kRowLanes) {
-    float o = 0.0f, m = -kInfinity;
-    for (int64_t span = 0; span < n; ++span) {
-      const float* const from = partial_of(partial, c, spans, b, h, r, span);
-      const float joint = larger(m, from[0]);
-      o = span == 0 ? from[2 + d] : fmaf(from[2 + d], exp_difference(from[0], joint), o * exp_difference(m, joint));
-      m = joint;
-    }
-    write_row(c, y, b, h, r, d, exists ? o / sum : 0.0f);
-  }
-}
-
 template <int kTr, int kChunks>
 void attend_tiles(Exec& exec, const AttentionCall& c, const Outputs& y, int64_t spans, bool by_span) {
   const int64_t tiles = ceil_div(c.s.seq_len * c.group, 16 * kTr);
@@ -266,10 +220,9 @@ void attend_tiles(Exec& exec, const AttentionCall& c, const Outputs& y, int64_t 
     CUNN_RUN(exec, (attention_kernel<kTr, kChunks, false>), dim3(unsigned(tiles), heads.y, heads.z), kAttentionThreads, kShared, c, y, nullptr, spans);
     return;
   }
-  const int64_t rows = c.s.batch * c.s.n_heads * c.s.seq_len;
-  float* const partial = cuda_exec(exec).memory.array<float>(rows * spans * (c.s.head_dim + 2));
+  float* const partial = partial_memory(exec, c, spans);
   CUNN_RUN(exec, (attention_kernel<kTr, kChunks, true>), dim3(unsigned(tiles * spans), heads.y, heads.z), kAttentionThreads, kShared, c, y, partial, spans);
-  CUNN_RUN(exec, combine_spans_kernel, grid_of(ceil_div(rows, kRowsPerBlock)), kRowThreads, 0, c, y, partial, spans);
+  combine_spans(exec, c, y, partial, spans);
 }
 
 // capacity: the most keys a row can see. How the work is cut depends on the shape alone and changes no bits.
@@ -279,6 +232,7 @@ void attend(Exec& exec, const AttentionCall& c, const Outputs& y, int64_t capaci
   const bool by_span = spans > 1 && rows <= 64 && large_tiles < 4 * int64_t(cuda_exec(exec).multiprocessors);
   if (c.s.head_dim > 256)
     throw Failure(CUNN_UNSUPPORTED, "head_dim is %lld; attention on this device takes at most 256", static_cast<long long>(c.s.head_dim));
+  if (mma_can_attend(exec, c)) return attend_mma(exec, c, y, spans, by_span);
   if (c.s.head_dim <= 64 && rows > 16)
     attend_tiles<4, 1>(exec, c, y, spans, by_span);
   else if (c.s.head_dim <= 64)

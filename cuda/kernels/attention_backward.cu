@@ -99,7 +99,7 @@ __device__ __forceinline__ void recompute(Tile& tile, const AttentionCall& c, co
 
 // dk, dv of 64 keys: all rows that see them, ascending. grid: (key block, kv head, sequence).
 template <int kTr, int kMaxDim>
-__global__ void __launch_bounds__(kAttentionThreads) key_gradients_kernel(AttentionCall c, Gradients g) {
+__global__ void __launch_bounds__(kAttentionThreads, 1) key_gradients_kernel(AttentionCall c, Gradients g) {
   using Tile = BackwardTile<kTr, kMaxDim>;
   constexpr int kColumns = kMaxDim / 16;
   CUNN_DYNAMIC_SHARED(Tile, shared);
@@ -159,7 +159,7 @@ __global__ void __launch_bounds__(kAttentionThreads) key_gradients_kernel(Attent
 
 // dq of a tile of rows: all keys that they see, ascending. grid: (tile, kv head, sequence).
 template <int kTr, int kMaxDim>
-__global__ void __launch_bounds__(kAttentionThreads) query_gradients_kernel(AttentionCall c, Gradients g) {
+__global__ void __launch_bounds__(kAttentionThreads, 1) query_gradients_kernel(AttentionCall c, Gradients g) {
   using Tile = BackwardTile<kTr, kMaxDim>;
   constexpr int kColumns = kMaxDim / 16;
   CUNN_DYNAMIC_SHARED(Tile, shared);

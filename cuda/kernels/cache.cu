@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(kThreads)
 
 // A block a token.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)
     append_kernel(T* k_cache, T* v_cache, const float* k, const float* v, const int32_t* block_table, const SequenceExtent* extents,
                   AttentionShape s, CacheShape cache) {
   const int64_t token = blockIdx.x, b = token / s.seq_len, t = token % s.seq_len;

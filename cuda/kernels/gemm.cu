@@ -18,11 +18,6 @@ Matrix matrix(const void* data, DType dtype, int64_t ld, bool transposed, const 
   return {data, dtype, transposed ? 1 : ld, transposed ? ld : 1, gather, batch_stride};
 }
 
-// bf16 tensor cores came with sm_80, f16 ones with sm_75.
-bool has_tensor_cores(Exec& exec, DType type) {
-  return (type == DType::bf16 && cuda_exec(exec).compute_capability >= 80) || (type == DType::f16 && cuda_exec(exec).compute_capability >= 75);
-}
-
 void run(Exec& exec, const Gemm& g) {
   if (g.m <= 0 || g.n <= 0 || g.groups <= 0) return;
   const bool tensor_cores = g.type != DType::f32 && g.a.dtype == g.type && g.b.dtype == g.type && g.alpha == 1.0f &&

@@ -42,7 +42,7 @@ static __device__ __forceinline__ float transformed(float x, float alpha, DType 
 
 // kPlain: everything is f32 and alpha is 1.
 template <class Tile, bool kPlain>
-__global__ void __launch_bounds__(kFmaThreads) gemm_fma_kernel(Gemm g) {
+__global__ void __launch_bounds__(kFmaThreads, 1) gemm_fma_kernel(Gemm g) {
   constexpr int kRows = Tile::kRows, kCols = Tile::kCols, kTm = Tile::kTm, kTn = Tile::kTn;
   CUNN_SHARED(float, as, [2][kFmaDepth][kRows + 4]);
   CUNN_SHARED(float, bs, [2][kFmaDepth][kCols + 4]);
