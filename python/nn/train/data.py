@@ -60,16 +60,16 @@ class Tokens:
         """Windows of `seq_len` that cover every target once: ceil((n - 1) / T)."""
         return max(0, -(-(len(self.ids) - 1) // seq_len))
 
-    def windows(self, first: int, rows: int, seq_len: int) -> tuple[Ids, Ids]:
-        """(inputs, targets) [rows, seq_len]: windows first .. first + rows, window w reading tokens from w T on.
+    def windows(self, numbers: Sequence[int], rows: int, seq_len: int) -> tuple[Ids, Ids]:
+        """(inputs, targets) [rows, seq_len]: the windows of these numbers, window w reading tokens from w T on.
 
-        Behind the last token inputs are 0 and targets IGNORED, so that all windows together count each token but the
-        very first exactly once.
+        Behind the last token, and in rows beyond the numbers given, inputs are 0 and targets IGNORED, so that all
+        windows together count each token but the very first exactly once.
         """
         inputs = np.zeros((rows, seq_len), np.int32)
         targets = np.full((rows, seq_len), IGNORED, np.int32)
-        for row in range(rows):
-            start = (first + row) * seq_len
+        for row, number in enumerate(numbers):
+            start = number * seq_len
             count = max(0, min(seq_len, len(self.ids) - 1 - start))
             inputs[row, :count] = self.ids[start : start + count]
             targets[row, :count] = self.ids[start + 1 : start + count + 1]

@@ -30,7 +30,8 @@ class Evaluation:
 def evaluate(
     model: MoETransformer, tokens: Tokens, batch: int, seq_len: int, max_windows: int | None = None
 ) -> Evaluation:
-    """The mean loss over windows of `seq_len` that cover the split once, or its first `max_windows` of them.
+    """The mean loss over windows of `seq_len` that cover the split once, or over `max_windows` spread evenly over it:
+    of W windows those numbered floor(i W / max_windows).
 
     Errors: data_too_short.
     """
@@ -41,13 +42,12 @@ def evaluate(
     ids_buffer = backend.buffer(DType.I32, rows)
     targets_buffer = backend.buffer(DType.I32, rows)
     windows = tokens.n_windows(seq_len)
-    if max_windows is not None:
-        windows = min(windows, max_windows)
+    chosen = windows if max_windows is None else min(windows, max_windows)
     total, count = 0.0, 0
     try:
-        for first in range(0, windows, batch):
-            ids, targets = tokens.windows(first, batch, seq_len)
-            targets[windows - first :] = -1
+        for first in range(0, chosen, batch):
+            numbers = [i * windows // chosen for i in range(first, min(first + batch, chosen))]
+            ids, targets = tokens.windows(numbers, batch, seq_len)
             backend.upload(ids_buffer, ids)
             backend.upload(targets_buffer, targets)
             loss.reset()
