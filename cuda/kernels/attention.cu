@@ -9,8 +9,8 @@
 // out = O / L, lse = M + log L. A block takes a tile of rows through all spans, or, when rows are few (decode), one span,
 // and a second kernel combines.
 #include "../src/failure.h"
-#include "attention.cuh"
 #include "attention_mma.cuh"
+#include "attention_spans.cuh"
 #include "ops_decl.h"
 
 namespace cunn::cuda {
@@ -212,15 +212,13 @@ void attend_tiles(Exec& exec, const AttentionCall& c, const Outputs& y, int64_t 
   const int64_t tiles = ceil_div(c.s.seq_len * c.group, 16 * kTr);
   const dim3 heads(1, unsigned(c.s.n_kv_heads), unsigned(c.s.batch));
   constexpr size_t kShared = sizeof(ForwardTile<kTr>);
-  static const cudaError_t allowed[] = {
-      cudaFuncSetAttribute(attention_kernel<kTr, kChunks, false>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(kShared)),
-      cudaFuncSetAttribute(attention_kernel<kTr, kChunks, true>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(kShared))};
-  for (cudaError_t error : allowed) check(error, "attention");
   if (!by_span) {
+    allow_shared(attention_kernel<kTr, kChunks, false>, kShared);
     CUNN_RUN(exec, (attention_kernel<kTr, kChunks, false>), dim3(unsigned(tiles), heads.y, heads.z), kAttentionThreads, kShared, c, y, nullptr, spans);
     return;
   }
   float* const partial = partial_memory(exec, c, spans);
+  allow_shared(attention_kernel<kTr, kChunks, true>, kShared);
   CUNN_RUN(exec, (attention_kernel<kTr, kChunks, true>), dim3(unsigned(tiles * spans), heads.y, heads.z), kAttentionThreads, kShared, c, y, partial, spans);
   combine_spans(exec, c, y, partial, spans);
 }

@@ -211,10 +211,8 @@ __global__ void __launch_bounds__(kAttentionThreads, 1) query_gradients_kernel(A
 template <int kTr, int kMaxDim>
 void run(Exec& exec, const AttentionCall& c, const Gradients& g) {
   using Tile = BackwardTile<kTr, kMaxDim>;
-  static const cudaError_t allowed[] = {
-      cudaFuncSetAttribute(key_gradients_kernel<kTr, kMaxDim>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(sizeof(Tile))),
-      cudaFuncSetAttribute(query_gradients_kernel<kTr, kMaxDim>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(sizeof(Tile)))};
-  for (cudaError_t error : allowed) check(error, "attention_backward");
+  allow_shared(key_gradients_kernel<kTr, kMaxDim>, sizeof(Tile));
+  allow_shared(query_gradients_kernel<kTr, kMaxDim>, sizeof(Tile));
   const unsigned heads = unsigned(c.s.n_kv_heads), batch = unsigned(c.s.batch);
   CUNN_RUN(exec, (key_gradients_kernel<kTr, kMaxDim>), dim3(unsigned(ceil_div(c.s.seq_len, kKeys)), heads, batch), kAttentionThreads, sizeof(Tile), c, g);
   CUNN_RUN(exec, (query_gradients_kernel<kTr, kMaxDim>), dim3(unsigned(ceil_div(c.s.seq_len * c.group, Tile::kRows)), heads, batch),

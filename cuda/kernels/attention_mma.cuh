@@ -6,7 +6,7 @@
 // quad. What a row gets depends on the row alone. A value that is not finite may reach the earlier rows of its block of 64
 // keys, since tensor cores multiply it with their zeros.
 #pragma once
-#include "attention.cuh"
+#include "attention_spans.cuh"
 #include "ptx.cuh"
 
 namespace cunn::cuda {
@@ -265,19 +265,17 @@ inline bool mma_can_attend(Exec& exec, const AttentionCall& c) {
 template <class T, int kDim>
 void attend_mma_tiles(Exec& exec, const AttentionCall& c, const Outputs& y, int64_t spans, bool by_span) {
   constexpr size_t kShared = sizeof(MmaAttentionTile<T, kDim>);
-  static const cudaError_t allowed[] = {
-      cudaFuncSetAttribute(attention_mma_kernel<T, kDim, false>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(kShared)),
-      cudaFuncSetAttribute(attention_mma_kernel<T, kDim, true>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(kShared))};
-  for (cudaError_t error : allowed) check(error, "attention");
   const auto multiple = [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; };
   const bool aligned = multiple(c.k) && multiple(c.v) && c.kv_row_stride % 8 == 0 && c.kv_head_stride % 8 == 0 && c.kv_sequence_stride % 8 == 0;
   const int64_t tiles = ceil_div(c.s.seq_len * c.group, kMmaAttentionRows);
   const unsigned heads = unsigned(c.s.n_kv_heads), batch = unsigned(c.s.batch);
   if (!by_span) {
+    allow_shared(attention_mma_kernel<T, kDim, false>, kShared);
     CUNN_RUN(exec, (attention_mma_kernel<T, kDim, false>), dim3(unsigned(tiles), heads, batch), kMmaAttentionThreads, kShared, c, y, nullptr, spans, aligned);
     return;
   }
   float* const partial = partial_memory(exec, c, spans);
+  allow_shared(attention_mma_kernel<T, kDim, true>, kShared);
   CUNN_RUN(exec, (attention_mma_kernel<T, kDim, true>), dim3(unsigned(tiles * spans), heads, batch), kMmaAttentionThreads, kShared, c, y, partial, spans, aligned);
   combine_spans(exec, c, y, partial, spans);
 }

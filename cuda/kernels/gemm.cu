@@ -39,41 +39,33 @@ Gemm problem(const GemmArgs& g) {
 
 // Tests offsets (ascending from 0 to at most rows) and the gathered rows below offsets[groups]; reports the first bad one
 // and leaves valid[0] 0: half an answer would hide the fault.
-constexpr int kValidateThreads = 256;
-__global__ void __launch_bounds__(kValidateThreads)
+__global__ void __launch_bounds__(kCheckThreads)
     validate_groups_kernel(int32_t* valid, ErrorWord* error, OpId op, const int32_t* offsets, int64_t groups, int64_t rows,
                            const int32_t* gather, int64_t limit) {
-  CUNN_SHARED(unsigned long long, first_bad, [2]);
+  CUNN_SHARED(unsigned long long, first_bad, [1]);
   const int t = int(threadIdx.x);
-  if (t < 2) first_bad[t] = ~0ull;
+  if (t == 0) first_bad[0] = ~0ull;
   __syncthreads();
-  for (int64_t i = t; i <= groups; i += kValidateThreads) {
+  for (int64_t i = t; i <= groups; i += kCheckThreads) {
     const int64_t value = offsets[i], least = i == 0 ? 0 : offsets[i - 1], most = i == 0 ? 0 : rows;
     if (value < least || value > most) atomicMin(&first_bad[0], (unsigned long long)i);
   }
   __syncthreads();
   const bool offsets_are_good = first_bad[0] == ~0ull;
-  if (offsets_are_good && gather)
-    for (int64_t r = t; r < offsets[groups]; r += kValidateThreads)
-      if (!in_range(gather[r], limit)) {
-        atomicMin(&first_bad[1], (unsigned long long)r);
-        break;
-      }
-  __syncthreads();
+  const unsigned long long bad_row = offsets_are_good && gather ? first_bad_index(gather, offsets[groups], 0, limit) : ~0ull;
   if (t != 0) return;
-  valid[0] = offsets_are_good && first_bad[1] == ~0ull;
+  valid[0] = offsets_are_good && bad_row == ~0ull;
   if (!offsets_are_good) {
     const int64_t i = int64_t(first_bad[0]);
     report_fault(error, op, DeviceFault::offset_out_of_range, i, offsets[i], (i == 0 ? 0 : rows) + 1);
-  } else if (first_bad[1] != ~0ull) {
-    const int64_t r = int64_t(first_bad[1]);
-    report_fault(error, op, DeviceFault::row_out_of_range, r, gather[r], limit);
+  } else if (bad_row != ~0ull) {
+    report_fault(error, op, DeviceFault::row_out_of_range, int64_t(bad_row), gather[bad_row], limit);
   }
 }
 
 const int32_t* validate_groups(Exec& exec, OpId op, const int32_t* offsets, int64_t groups, int64_t rows, const int32_t* gather, int64_t limit) {
   int32_t* const valid = cuda_exec(exec).memory.array<int32_t>(1);
-  CUNN_RUN(exec, validate_groups_kernel, 1, kValidateThreads, 0, valid, exec.error, op, offsets, groups, rows, gather, limit);
+  CUNN_RUN(exec, validate_groups_kernel, 1, kCheckThreads, 0, valid, exec.error, op, offsets, groups, rows, gather, limit);
   return valid;
 }
 

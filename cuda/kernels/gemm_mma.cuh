@@ -159,9 +159,7 @@ __global__ void __launch_bounds__(Tile::kThreads) gemm_mma_kernel(Gemm g) {
 template <class T, class Tile, bool kAByK, bool kBByK>
 void run_gemm_mma_layout(Exec& exec, const Gemm& g) {
   constexpr size_t kShared = sizeof(T) * kMmaStages * (MmaStage<Tile::kRows, kAByK>::kElements + MmaStage<Tile::kCols, kBByK>::kElements);
-  static const cudaError_t allowed =  // once per kernel and process
-      cudaFuncSetAttribute(gemm_mma_kernel<T, Tile, kAByK, kBByK>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(kShared));
-  check(allowed, "gemm");
+  allow_shared(gemm_mma_kernel<T, Tile, kAByK, kBByK>, kShared);
   CUNN_RUN(exec, (gemm_mma_kernel<T, Tile, kAByK, kBByK>), gemm_grid(g, Tile::kRows, Tile::kCols), Tile::kThreads, kShared, g);
 }
 

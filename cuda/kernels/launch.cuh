@@ -14,6 +14,14 @@ inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
     ::cunn::cuda::check_launch(#kernel);                                                \
   } while (0)
 
+// Lets a kernel have more dynamic shared memory than the 48 KiB that need no permission. Asked for at each launch: the
+// permission belongs to the device that is current.
+template <class Kernel>
+void allow_shared(Kernel* kernel, size_t bytes) {
+  if (bytes > (48u << 10))
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "cudaFuncSetAttribute");
+}
+
 inline dim3 grid_of(int64_t blocks) { return dim3(unsigned(blocks)); }
 
 // A float dtype as a type: with_float(dtype, [&](auto type) { using T = typename decltype(type)::type; ... }).
@@ -66,31 +74,41 @@ static __device__ __forceinline__ void report_fault(ErrorWord* word, OpId op, De
   word->fault = int32_t(fault);
 }
 
-// Reports the first of n values outside [least, limit); `count`, when not null, holds n on the device (at most n).
-// One block, so that the element named never depends on the schedule. Kernels that use the values test each again and
-// skip the bad ones.
-constexpr int kCheckThreads = 256;
-static __global__ void __launch_bounds__(kCheckThreads)
-    check_values_kernel(ErrorWord* word, OpId op, DeviceFault fault, const int32_t* values, int64_t n, const int32_t* count,
-                        int64_t least, int64_t limit) {
+// The least index of a value outside [least, limit), ~0 when there is none; by one block of kCheckThreads, valid in every
+// thread. Eight loads of a thread are in flight at once: a single block is all latency.
+constexpr int kCheckThreads = 1024;
+static __device__ inline unsigned long long first_bad_index(const int32_t* values, int64_t n, int64_t least, int64_t limit) {
+  constexpr int kAtOnce = 8;
   CUNN_SHARED(unsigned long long, first_bad, [1]);
   if (threadIdx.x == 0) first_bad[0] = ~0ull;
   __syncthreads();
-  if (count && *count < n) n = *count;
-  for (int64_t i = threadIdx.x; i < n; i += kCheckThreads) {
-    if (values[i] >= least && values[i] < limit) continue;
-    atomicMin(&first_bad[0], (unsigned long long)i);
-    break;
+  unsigned long long mine = ~0ull;
+  for (int64_t begin = threadIdx.x; begin < n && mine == ~0ull; begin += kAtOnce * kCheckThreads) {
+    int32_t value[kAtOnce];
+    CUNN_UNROLL
+    for (int j = 0; j < kAtOnce; ++j) value[j] = begin + j * kCheckThreads < n ? values[begin + j * kCheckThreads] : int32_t(least);
+    CUNN_UNROLL
+    for (int j = kAtOnce - 1; j >= 0; --j)
+      if (begin + j * kCheckThreads < n && (value[j] < least || value[j] >= limit)) mine = (unsigned long long)(begin + j * kCheckThreads);
   }
+  if (mine != ~0ull) atomicMin(&first_bad[0], mine);
   __syncthreads();
-  if (threadIdx.x != 0 || first_bad[0] == ~0ull) return;
-  const int64_t index = int64_t(first_bad[0]);
-  report_fault(word, op, fault, index, values[index], limit);
+  const unsigned long long found = first_bad[0];
+  __syncthreads();  // the next call begins by writing it
+  return found;
+}
+
+// Reports the first of n values outside [least, limit). One block, so that the element named never depends on the schedule.
+// Kernels that use the values test each again and skip the bad ones.
+static __global__ void __launch_bounds__(kCheckThreads)
+    check_values_kernel(ErrorWord* word, OpId op, DeviceFault fault, const int32_t* values, int64_t n, int64_t least, int64_t limit) {
+  const unsigned long long index = first_bad_index(values, n, least, limit);
+  if (threadIdx.x == 0 && index != ~0ull) report_fault(word, op, fault, int64_t(index), values[index], limit);
 }
 inline void check_values(Exec& exec, OpId op, DeviceFault fault, const int32_t* values, int64_t n, int64_t limit,
-                         int64_t least = 0, const int32_t* count = nullptr) {
+                         int64_t least = 0) {
   if (n <= 0) return;
-  CUNN_RUN(exec, check_values_kernel, 1, kCheckThreads, 0, exec.error, op, fault, values, n, count, least, limit);
+  CUNN_RUN(exec, check_values_kernel, 1, kCheckThreads, 0, exec.error, op, fault, values, n, least, limit);
 }
 
 }  // namespace cunn::cuda

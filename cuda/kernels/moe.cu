@@ -67,21 +67,29 @@ __global__ void __launch_bounds__(kRowThreads)
 
 // ---- dispatch: a stable counting sort of the (token, choice) pairs by expert
 
-constexpr int kPairThreads = 256;  // pairs of a block
+constexpr int kPairThreads = 512;  // pairs of a block
 
 __global__ void __launch_bounds__(kPairThreads) count_pairs_kernel(int32_t* counts, const int32_t* experts, int64_t pairs, int64_t n_experts) {
   const int64_t i = int64_t(blockIdx.x) * kPairThreads + threadIdx.x;
   if (i < pairs && in_range(experts[i], n_experts)) atomicAdd(&counts[blockIdx.x * n_experts + experts[i]], 1);
 }
 
+// Loads in flight at once: a thread walks the blocks alone.
+constexpr int kScanAtOnce = 8;
+
 // counts[b, e] becomes the number of pairs of e in the blocks before b; offsets the sums over experts.
 __global__ void __launch_bounds__(kPairThreads) scan_pairs_kernel(int32_t* offsets, int32_t* counts, int64_t blocks, int64_t n_experts) {
   for (int64_t e = threadIdx.x; e < n_experts; e += kPairThreads) {
     int32_t before = 0;
-    for (int64_t b = 0; b < blocks; ++b) {
-      const int32_t here = counts[b * n_experts + e];
-      counts[b * n_experts + e] = before;
-      before += here;
+    for (int64_t begin = 0; begin < blocks; begin += kScanAtOnce) {
+      int32_t here[kScanAtOnce];
+      CUNN_UNROLL
+      for (int j = 0; j < kScanAtOnce; ++j) here[j] = begin + j < blocks ? counts[(begin + j) * n_experts + e] : 0;
+      CUNN_UNROLL
+      for (int j = 0; j < kScanAtOnce; ++j) {
+        if (begin + j < blocks) counts[(begin + j) * n_experts + e] = before;
+        before += here[j];
+      }
     }
     offsets[e + 1] = before;
   }
@@ -171,7 +179,9 @@ __global__ void __launch_bounds__(kLossThreads)
   for (int64_t e = threadIdx.x; e < n_experts; e += kLossThreads) {
     float sum = 0.0f;
     int32_t count = 0;
+    CUNN_UNROLL_BY(8)
     for (int64_t t = begin; t < end; ++t) sum = sum + probs[t * n_experts + e];
+    CUNN_UNROLL_BY(8)
     for (int64_t j = begin * top_k; j < end * top_k; ++j) count += experts[j] == e;
     sums[blockIdx.x * n_experts + e] = sum;
     counts[blockIdx.x * n_experts + e] = count;
@@ -184,6 +194,7 @@ __global__ void __launch_bounds__(kLossThreads)
   for (int64_t e = threadIdx.x; e < n_experts; e += kLossThreads) {
     double probability = 0.0;
     int64_t count = 0;
+    CUNN_UNROLL_BY(8)
     for (int64_t chunk = 0; chunk < chunks; ++chunk) {
       probability += double(sums[chunk * n_experts + e]);
       count += counts[chunk * n_experts + e];
@@ -220,6 +231,7 @@ __global__ void __launch_bounds__(kLossThreads) z_loss_kernel(float* loss, doubl
   for (int64_t chunk = threadIdx.x; chunk < chunks; chunk += kLossThreads) {
     const int64_t begin = chunk * kChunkTokens, end = begin + kChunkTokens < tokens ? begin + kChunkTokens : tokens;
     double sum = 0.0;
+    CUNN_UNROLL_BY(8)
     for (int64_t t = begin; t < end; ++t) sum += double(squares[t]);
     partial[chunk] = sum;
   }

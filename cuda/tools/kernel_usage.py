@@ -1,0 +1,102 @@
+"""Compiles every CUDA kernel and prints what ptxas says it uses: registers, spills, shared memory.
+
+    python kernel_usage.py [--nvcc PATH] [--arch sm_80 --arch sm_90a ...] [FILE...]
+
+A spill is a defect: the exit status is 1 when a kernel spills. One line a kernel and architecture, the worst first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+CUDA = Path(__file__).resolve().parents[1]
+
+
+@dataclass
+class Usage:
+    kernel: str
+    arch: str
+    registers: int = 0
+    spilled_bytes: int = 0
+    stack_bytes: int = 0
+    shared_bytes: int = 0
+
+
+def demangle(names: list[str]) -> dict[str, str]:
+    """Readable names, without argument lists; as they are where c++filt is missing."""
+    tool = shutil.which("c++filt")
+    if not tool or not names:
+        return {name: name for name in names}
+    text = subprocess.run([tool], input="\n".join(names), capture_output=True, text=True, check=True).stdout
+    return dict(zip(names, map(shorten, text.splitlines()), strict=True))
+
+
+def shorten(name: str) -> str:
+    """"void cunn::cuda::(anonymous namespace)::gemm_kernel<float>(cunn::Gemm)" is gemm_kernel<float>."""
+    name = name.replace("(anonymous namespace)::", "").replace("cunn::cuda::", "").replace("cunn::", "")
+    name = re.sub(r"^void ", "", name)
+    depth = 0
+    for i, character in enumerate(name):
+        depth += (character == "<") - (character == ">")
+        if character == "(" and depth == 0:
+            return name[:i]
+    return name
+
+
+def parse(log: str) -> list[Usage]:
+    found: list[Usage] = []
+    for line in log.splitlines():
+        if entry := re.search(r"Compiling entry function '(\S+)' for '(\S+)'", line):
+            found.append(Usage(*entry.groups()))
+        elif not found:
+            continue
+        elif frame := re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", line):
+            found[-1].stack_bytes = int(frame.group(1))
+            found[-1].spilled_bytes = int(frame.group(2)) + int(frame.group(3))
+        elif used := re.search(r"Used (\d+) registers", line):
+            found[-1].registers = int(used.group(1))
+            if shared := re.search(r"(\d+) bytes smem", line):
+                found[-1].shared_bytes = int(shared.group(1))
+    return found
+
+
+def compile_file(nvcc: str, path: Path, archs: list[str]) -> list[Usage]:
+    with tempfile.TemporaryDirectory() as folder:
+        targets = [f"-gencode=arch={a.replace('sm_', 'compute_')},code={a}" for a in archs]
+        command = [nvcc, "-std=c++17", "--fmad=false", "-Xptxas", "-v", *targets, f"-I{CUDA / 'include'}", f"-I{CUDA / 'src'}",
+                   "-c", str(path), "-o", str(Path(folder) / "out.o")]
+        done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{path.name} does not compile:\n{done.stderr}")
+    return parse(done.stderr + done.stdout)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--nvcc", default=shutil.which("nvcc") or "nvcc")
+    parser.add_argument("--arch", action="append", help="sm_80 and sm_90a when none is given")
+    parser.add_argument("files", nargs="*", type=Path)
+    options = parser.parse_args()
+    archs = options.arch or ["sm_80", "sm_90a"]
+    files = options.files or sorted((CUDA / "kernels").glob("*.cu"))
+    spilling = 0
+    print(f"{'file':20} {'arch':8} {'registers':>9} {'spilled':>8} {'stack':>6} {'shared':>7}  kernel")
+    for path in files:
+        usages = compile_file(options.nvcc, path, archs)
+        names = demangle(sorted({u.kernel for u in usages}))
+        for u in sorted(usages, key=lambda u: (-u.spilled_bytes, -u.registers)):
+            spilling += u.spilled_bytes > 0
+            print(f"{path.stem:20} {u.arch:8} {u.registers:9} {u.spilled_bytes:8} {u.stack_bytes:6} {u.shared_bytes:7}  {names[u.kernel]}", flush=True)
+    print(f"{spilling} kernels spill")
+    return 1 if spilling else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
