@@ -2,7 +2,7 @@
 
 tensor:  interface Ops (needs type Buffer)
 cuda:    table.h and table.c, which the package's cgo files include, and ops.go, methods of *Context, which brings
-         raw C.cunn_context and check(C.int32_t) error; func raw(tensor.Buffer) C.cunn_buffer gives 0 for nil
+         table, raw C.cunn_context and check(C.int32_t) error; func raw(tensor.Buffer) C.cunn_buffer gives 0 for nil
 """
 
 from __future__ import annotations
@@ -115,27 +115,25 @@ def table_header(abi: Abi) -> str:
     out += [
         "};",
         "",
-        "extern struct nn_table nn_table;",
-        "",
-        "/* Opens the library and fills the table once its ABI version is CUNN_ABI_VERSION. Returns 0; or 1 with the",
-        " * reason in text; or 2 with the library's ABI version in *version. A failed call leaves nothing open. */",
-        "int nn_table_open(const char *path, char *text, int capacity, int32_t *version);",
+        "/* Opens a library and fills a new table once its ABI version is CUNN_ABI_VERSION; both stay for good. Returns 0;",
+        " * or 1 with the reason in text; or 2 with the library's ABI version in *version. A failed call leaves nothing. */",
+        "int nn_table_open(struct nn_table **table, const char *path, char *text, int capacity, int32_t *version);",
         "",
         "/* One call each: cgo cannot call through a pointer. */",
     ]
     for function in abi.functions:
-        parameters = ", ".join(c_parameter(p) for p in function.parameters) or "void"
+        parameters = ", ".join(["const struct nn_table *table", *map(c_parameter, function.parameters)])
         arguments = ", ".join(p.name for p in function.parameters)
         out += [
             f"static inline {returns(function)}nn_{function.op}({parameters}) {{",
-            f"  return nn_table.{function.op}({arguments});",
+            f"  return table->{function.op}({arguments});",
             "}",
         ]
     return "\n".join([*out, "", "#endif"]) + "\n"
 
 
 def table_source(abi: Abi) -> str:
-    names = [f'    {{"{function.name}", (void **)&nn_table.{function.op}}},' for function in abi.functions]
+    names = [f'    {{"{function.name}", offsetof(struct nn_table, {function.op})}},' for function in abi.functions]
     return (
         "\n".join(
             [
@@ -145,19 +143,18 @@ def table_source(abi: Abi) -> str:
                 '#include "table.h"',
                 "",
                 "#include <dlfcn.h>",
+                "#include <stddef.h>",
                 "#include <stdio.h>",
-                "#include <string.h>",
-                "",
-                "struct nn_table nn_table;",
+                "#include <stdlib.h>",
                 "",
                 "static const struct {",
                 "  const char *name;",
-                "  void **slot;",
+                "  size_t offset;",
                 "} symbols[] = {",
                 *names,
                 "};",
                 "",
-                "int nn_table_open(const char *path, char *text, int capacity, int32_t *version) {",
+                "int nn_table_open(struct nn_table **table, const char *path, char *text, int capacity, int32_t *version) {",
                 "  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);",
                 "  if (library == NULL) {",
                 '    snprintf(text, (size_t)capacity, "%s", dlerror());',
@@ -175,15 +172,23 @@ def table_source(abi: Abi) -> str:
                 "    dlclose(library);",
                 "    return 2;",
                 "  }",
+                "  char *slots = calloc(1, sizeof(struct nn_table));",
+                "  if (slots == NULL) {",
+                '    snprintf(text, (size_t)capacity, "out of memory");',
+                "    dlclose(library);",
+                "    return 1;",
+                "  }",
                 "  for (size_t i = 0; i < sizeof symbols / sizeof symbols[0]; i++) {",
-                "    *symbols[i].slot = dlsym(library, symbols[i].name);",
-                "    if (*symbols[i].slot == NULL) {",
+                "    void *function = dlsym(library, symbols[i].name);",
+                "    if (function == NULL) {",
                 '      snprintf(text, (size_t)capacity, "it has no %s", symbols[i].name);',
-                "      memset(&nn_table, 0, sizeof nn_table);",
+                "      free(slots);",
                 "      dlclose(library);",
                 "      return 1;",
                 "    }",
+                "    *(void **)(slots + symbols[i].offset) = function;",
                 "  }",
+                "  *table = (struct nn_table *)slots;",
                 "  return 0;",
                 "}",
             ]
@@ -221,7 +226,7 @@ def native(abi: Abi) -> str:
     for title, _, ops in by_section(abi):
         out += ["", f"// ---------------- {title}"]
         for op in ops:
-            arguments = ", ".join(["context.raw", *(argument(p) for p in op.arguments)])
+            arguments = ", ".join(["context.table", "context.raw", *(argument(p) for p in op.arguments)])
             out += [
                 "",
                 f"// {method(op)} is documented at tensor.Ops.",

@@ -1,0 +1,143 @@
+// Package cli is the command line nn-go.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	nn "github.com/cuda-nn/cuda-nn/go"
+	"github.com/cuda-nn/cuda-nn/go/internal/messages"
+)
+
+const program = "nn-go"
+
+// errInterrupted is Ctrl-C, after what had to be saved was saved.
+var errInterrupted = errors.New("interrupted")
+
+// app is one run of the program.
+type app struct {
+	out, err io.Writer
+}
+
+// Main runs the command line and returns its exit code: 2 for usage, 1 for a failure, 130 for Ctrl-C.
+func Main(arguments []string, out, stderr io.Writer) int {
+	a := &app{out, stderr}
+	root := a.root()
+	if len(arguments) == 0 {
+		_ = root.Help() // to a writer that has gone there is nothing to tell
+		return 2
+	}
+	root.SetArgs(arguments)
+	err := root.Execute()
+	var own *nn.Error
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled):
+		return 130
+	case errors.Is(err, syscall.EPIPE): // whoever read our output has gone
+		return 1
+	case errors.As(err, &own):
+		return a.fail(own.Text, own.ExitCode)
+	}
+	return a.fail(err.Error(), 1)
+}
+
+func (a *app) fail(sentence string, code int) int {
+	fmt.Fprintf(a.err, "error: %s\n", sentence)
+	return code
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use: program, Short: "A Mixture-of-Experts Transformer to train, sample and inspect.", Version: nn.Version,
+		SilenceErrors: true, SilenceUsage: true,
+		Args: func(*cobra.Command, []string) error { return nil },
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SetFlagErrorFunc(flagError)
+	commands := []*cobra.Command{
+		a.bench(), a.eval(), a.generate(), a.info(), a.initialise(), a.inspect(), a.logits(), a.prepare(), a.train(),
+	}
+	var known []string
+	for _, command := range commands {
+		command.Args = noArguments
+		command.Flags().SortFlags = false
+		root.AddCommand(command)
+		known = append(known, command.Name())
+	}
+	root.RunE = func(_ *cobra.Command, arguments []string) error {
+		return messages.UsageUnknownCommand(arguments[0], strings.Join(known, ", "))
+	}
+	return root
+}
+
+func noArguments(command *cobra.Command, arguments []string) error {
+	if len(arguments) > 0 {
+		return messages.UsageExtraArgument(strings.Join(arguments, " "), command.Name())
+	}
+	return nil
+}
+
+// flagError is the flag parser's complaint in our words.
+func flagError(command *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	var valueless *pflag.ValueRequiredError
+	var invalid *pflag.InvalidValueError
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		return err
+	case errors.As(err, &unknown):
+		option := "--" + unknown.GetSpecifiedName()
+		if unknown.GetSpecifiedShortnames() != "" {
+			option = "-" + unknown.GetSpecifiedName()
+		}
+		return messages.UsageUnknownOption(option, command.Name())
+	case errors.As(err, &valueless):
+		return messages.UsageMissingValue("--"+valueless.GetFlag().Name, "one")
+	case errors.As(err, &invalid):
+		expected := map[string]string{"int": "an integer", "float": "a number", "bool": "true or false"}
+		return messages.UsageBadValue("--"+invalid.GetFlag().Name, invalid.GetValue(), expected[invalid.GetFlag().Value.Type()])
+	}
+	return messages.UsageUnknownOption(strings.TrimPrefix(err.Error(), "bad flag syntax: "), command.Name())
+}
+
+// require fails when an option was not given.
+func require(command *cobra.Command, options ...string) error {
+	for _, option := range options {
+		if !command.Flags().Changed(option) {
+			return messages.UsageMissingOption(command.Name(), "--"+option)
+		}
+	}
+	return nil
+}
+
+// untilInterrupted is cancelled by Ctrl-C, or a request to end; a second one ends at once.
+func untilInterrupted() (ctx context.Context, stop func()) {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, cancel)
+	return ctx, cancel
+}
+
+// given is the options that were named, in the order of their spelling with underscores.
+func given(command *cobra.Command) []string {
+	var names []string
+	command.Flags().Visit(func(flag *pflag.Flag) { names = append(names, flag.Name) })
+	slices.SortFunc(names, func(a, b string) int {
+		return strings.Compare(strings.ReplaceAll(a, "-", "_"), strings.ReplaceAll(b, "-", "_"))
+	})
+	return names
+}

@@ -1,0 +1,37 @@
+// Package testdevices opens the devices that the tests run on.
+package testdevices
+
+import (
+	"os"
+	"testing"
+
+	"github.com/cuda-nn/cuda-nn/go/cuda"
+	"github.com/cuda-nn/cuda-nn/go/tensor"
+)
+
+// EachDevice runs a test on the reference and on whatever the library has here. With CUNN_REQUIRE=1 an absent library is
+// a failure, not fewer tests.
+func EachDevice(t *testing.T, test func(t *testing.T, backend tensor.Backend)) {
+	t.Helper()
+	if why := cuda.WhyNot("cpu"); why != "" && os.Getenv("CUNN_REQUIRE") == "1" {
+		t.Fatal(why)
+	}
+	for _, device := range cuda.Devices() {
+		t.Run(device, func(t *testing.T) { test(t, Open(t, device, cuda.Options{})) })
+	}
+}
+
+// Open opens a device until the test ends.
+func Open(t testing.TB, device string, options cuda.Options) tensor.Backend {
+	t.Helper()
+	backend, err := cuda.OpenBackend(device, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := backend.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return backend
+}

@@ -1,0 +1,245 @@
+package model
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/cuda-nn/cuda-nn/go/internal/jsonstrict"
+	"github.com/cuda-nn/cuda-nn/go/internal/messages"
+)
+
+const (
+	maxSize       = 1<<31 - 1
+	maxParameters = 1 << 48
+)
+
+// MoEConfig is sizes and constants of a Mixture-of-Experts Transformer. Validate says what must hold; hf_config.go has
+// its form in a Hugging Face config.json.
+type MoEConfig struct {
+	VocabSize  int
+	HiddenSize int
+	NLayers    int
+	NHeads     int
+	NKVHeads   int
+	HeadDim    int
+	NExperts   int
+	TopK       int
+	FFNSize    int
+	// MaxPositions is the context as trained, before NTKAlpha; Context is what the model serves.
+	MaxPositions int
+	// RopeTheta is the base as trained, before NTKAlpha; EffectiveRopeTheta is what the angles use.
+	RopeTheta  float64
+	NTKAlpha   float64
+	RMSNormEps float64
+	// BosID is -1 for none.
+	BosID int
+	// EosID is -1 for none.
+	EosID   int
+	AuxCoef float64
+	ZCoef   float64
+	// DType of the weights: f32, bf16 or f16.
+	DType string
+}
+
+func sized(vocab, hidden, layers, heads, kvHeads, headDim, experts, topK, ffn, positions int) MoEConfig {
+	return MoEConfig{
+		VocabSize: vocab, HiddenSize: hidden, NLayers: layers, NHeads: heads, NKVHeads: kvHeads, HeadDim: headDim,
+		NExperts: experts, TopK: topK, FFNSize: ffn, MaxPositions: positions,
+		RopeTheta: 10000, NTKAlpha: 1, RMSNormEps: 1e-6, BosID: 1, EosID: 2, AuxCoef: 0.01, ZCoef: 0.001, DType: "f32",
+	}
+}
+
+// Presets are the names of the design's presets.
+var Presets = []string{"tiny", "small", "6.9b"}
+
+// TinyMoEConfig is the preset "tiny".
+func TinyMoEConfig() MoEConfig { return sized(1000, 64, 2, 4, 1, 16, 4, 2, 128, 512) }
+
+// SmallMoEConfig is the preset "small".
+func SmallMoEConfig() MoEConfig { return sized(4096, 256, 6, 8, 1, 32, 8, 2, 512, 2048) }
+
+// Context is the positions the model serves: floor(max_positions ntk_alpha).
+func (c MoEConfig) Context() int { return int(float64(c.MaxPositions) * c.NTKAlpha) }
+
+// EffectiveRopeTheta is theta' = theta alpha^(d/(d-2)), d = head_dim (NTK-aware scaling).
+func (c MoEConfig) EffectiveRopeTheta() float64 { return NTKTheta(c.RopeTheta, c.NTKAlpha, c.HeadDim) }
+
+// HFAuxCoef is router_aux_loss_coef: our coefficient in Hugging Face's measure.
+//
+// Ours: aux_coef * mean over layers of E/k sum_i f_i P_i, which is aux_coef at perfect balance. Theirs lacks the 1/k and
+// pools f and P over the layers before multiplying, so that coefficient is aux_coef / k; equal for one layer, and for
+// more up to the pooling.
+func (c MoEConfig) HFAuxCoef() float64 { return c.AuxCoef / float64(c.TopK) }
+
+// NParameters is all weights: V H embedding, V H head, H final norm, and per layer attention, router, experts, two norms.
+// Beyond 2^62 it says 2^62.
+func (c MoEConfig) NParameters() int {
+	return sum(c.fixedParameters(), product(c.NLayers, c.NExperts, c.expertParameters()))
+}
+
+// NActiveParameters is the weights that one token meets: one row of the embedding, top_k experts of each layer, the rest
+// whole.
+func (c MoEConfig) NActiveParameters() int {
+	skipped := product(c.VocabSize-1, c.HiddenSize)
+	return c.fixedParameters() - skipped + product(c.NLayers, c.TopK, c.expertParameters())
+}
+
+func (c MoEConfig) expertParameters() int { return product(3, c.HiddenSize, c.FFNSize) }
+
+func (c MoEConfig) fixedParameters() int {
+	attention := product(2, c.HiddenSize, c.HeadDim, c.NHeads+c.NKVHeads)
+	layer := sum(attention, product(c.NExperts, c.HiddenSize), 2*c.HiddenSize)
+	return sum(product(2, c.VocabSize, c.HiddenSize), product(c.NLayers, layer), c.HiddenSize)
+}
+
+const saturated = 1 << 62
+
+// product and sum of numbers of at least 0 stop at 2^62.
+func product(factors ...int) int {
+	result := 1
+	for _, factor := range factors {
+		if factor != 0 && result > saturated/factor {
+			return saturated
+		}
+		result *= factor
+	}
+	return result
+}
+
+func sum(terms ...int) int {
+	result := 0
+	for _, term := range terms {
+		result = min(result+term, saturated)
+	}
+	return result
+}
+
+// Validate says whether it describes a model. where (a path) opens the sentence of an error.
+//
+// Errors: config_bad_value, config_experts_per_token, config_heads_not_divisible, config_odd_head_dim, config_too_large.
+func (c MoEConfig) Validate(where string) error {
+	for _, size := range []struct {
+		field string
+		value int
+	}{
+		{"vocab_size", c.VocabSize}, {"hidden_size", c.HiddenSize}, {"n_layers", c.NLayers}, {"n_heads", c.NHeads},
+		{"n_kv_heads", c.NKVHeads}, {"head_dim", c.HeadDim}, {"n_experts", c.NExperts}, {"top_k", c.TopK},
+		{"ffn_size", c.FFNSize}, {"max_positions", c.MaxPositions},
+	} {
+		if size.value < 1 || maxSize < size.value {
+			return badValue(where, size.field, strconv.Itoa(size.value), "1 to "+strconv.Itoa(maxSize))
+		}
+	}
+	if c.NExperts > 1024 {
+		return badValue(where, "n_experts", strconv.Itoa(c.NExperts), "at most 1024")
+	}
+	if c.TopK > c.NExperts {
+		return messages.ConfigExpertsPerToken(where, c.TopK, c.NExperts)
+	}
+	if c.NHeads%c.NKVHeads != 0 {
+		return messages.ConfigHeadsNotDivisible(where, c.NHeads, c.NKVHeads)
+	}
+	if c.HeadDim%2 != 0 {
+		return messages.ConfigOddHeadDim(where, c.HeadDim)
+	}
+	for _, number := range []field{{"rope_theta", c.RopeTheta}, {"rms_norm_eps", c.RMSNormEps}} {
+		if !(number.value > 0) {
+			return badValue(where, number.name, jsonstrict.FormatFloat(number.value), "more than 0")
+		}
+	}
+	if !(1 <= c.NTKAlpha && c.NTKAlpha <= 65536) {
+		return badValue(where, "ntk_alpha", jsonstrict.FormatFloat(c.NTKAlpha), "1 to 65536")
+	}
+	if c.NTKAlpha > 1 && c.HeadDim < 4 {
+		return badValue(where, "head_dim", strconv.Itoa(c.HeadDim), "at least 4 with ntk_alpha above 1")
+	}
+	if c.Context() > maxSize {
+		return badValue(where, "max_positions times ntk_alpha", strconv.Itoa(c.Context()), "at most "+strconv.Itoa(maxSize))
+	}
+	for _, id := range []struct {
+		field string
+		value int
+	}{{"bos_id", c.BosID}, {"eos_id", c.EosID}} {
+		if id.value < -1 || c.VocabSize <= id.value {
+			expected := "an id below the vocabulary size " + strconv.Itoa(c.VocabSize) + ", or -1 for none"
+			return badValue(where, id.field, strconv.Itoa(id.value), expected)
+		}
+	}
+	for _, number := range []field{{"aux_coef", c.AuxCoef}, {"z_coef", c.ZCoef}} {
+		if !(number.value >= 0) {
+			return badValue(where, number.name, jsonstrict.FormatFloat(number.value), "at least 0")
+		}
+	}
+	if _, known := hfDTypes[c.DType]; !known {
+		return badValue(where, "dtype", c.DType, "f32, bf16 or f16")
+	}
+	if c.NParameters() > maxParameters {
+		return messages.ConfigTooLarge(where)
+	}
+	return nil
+}
+
+type field struct {
+	name  string
+	value float64
+}
+
+func badValue(where, field, value, expected string) error {
+	return messages.ConfigBadValue(where, field, value, expected)
+}
+
+// WithNTKAlpha is the same weights read over alpha times the context. Errors: those of Validate.
+func (c MoEConfig) WithNTKAlpha(alpha float64) (MoEConfig, error) {
+	c.NTKAlpha = alpha
+	return c, c.Validate("config")
+}
+
+// WithDType stores the weights otherwise. Errors: those of Validate.
+func (c MoEConfig) WithDType(dtype string) (MoEConfig, error) {
+	c.DType = dtype
+	return c, c.Validate("config")
+}
+
+// Preset returns one of the presets of the design. Errors: unknown_preset.
+func Preset(name string) (MoEConfig, error) {
+	switch name {
+	case "tiny":
+		return TinyMoEConfig(), nil
+	case "small":
+		return SmallMoEConfig(), nil
+	case "6.9b":
+		return sized(32000, 768, 30, 12, 1, 64, 16, 4, 6144, 32768), nil
+	}
+	return MoEConfig{}, messages.UnknownPreset(name, strings.Join(Presets, ", "))
+}
+
+// NTKTheta is theta alpha^(d/(d-2)) in f64 with + - * / only, so that every language writes the same digits.
+//
+// d/(d-2) = 1 + 1/m with m = (d-2)/2, so alpha^(d/(d-2)) = alpha * (the m-th root of alpha). The root is found by
+// bisection of [1, alpha] down to neighbouring floats; a power is m products from 1 on, and may overflow to infinity.
+func NTKTheta(theta, alpha float64, headDim int) float64 {
+	if alpha == 1 {
+		return theta
+	}
+	m := (headDim - 2) / 2
+	low, high := 1.0, alpha
+	for {
+		middle := 0.5 * (low + high)
+		if !(low < middle && middle < high) {
+			return theta * (alpha * low)
+		}
+		power := 1.0
+		for range m {
+			power *= middle
+			if math.IsInf(power, 1) {
+				break
+			}
+		}
+		if power <= alpha {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+}

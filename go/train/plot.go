@@ -1,0 +1,101 @@
+package train
+
+import (
+	"image/color"
+	"io"
+	"math"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+
+	"github.com/cuda-nn/cuda-nn/go/internal/files"
+	"github.com/cuda-nn/cuda-nn/go/internal/jsonstrict"
+)
+
+// Smoothing is the weight of the past in the moving average.
+const Smoothing = 0.98
+
+// PlotLoss draws metrics.jsonl into a PNG, loss.png: the loss of every step, a smoothed line through it, and the held-out
+// loss. Errors: those of ReadMetrics, disk_full, cannot_write.
+func PlotLoss(metrics, out string) error {
+	lines, err := ReadMetrics(metrics)
+	if err != nil {
+		return err
+	}
+	p := plot.New()
+	p.X.Label.Text, p.Y.Label.Text = "step", "cross entropy, nats per token"
+	p.Legend.Top = true
+	p.Add(plotter.NewGrid())
+	losses := series(lines, "cross_entropy")
+	for _, curve := range []struct {
+		points plotter.XYs
+		label  string
+		color  color.RGBA
+		width  vg.Length
+	}{
+		{losses, "step", color.RGBA{0x9d, 0xb8, 0xd9, 0xff}, 0.6},
+		{smoothedSeries(losses), "smoothed", color.RGBA{0x1f, 0x4e, 0x8c, 0xff}, 1.6},
+		{series(lines, "heldout_loss"), "held out", color.RGBA{0xc4, 0x53, 0x2b, 0xff}, 1.4},
+	} {
+		if len(curve.points) == 0 {
+			continue
+		}
+		line, err := plotter.NewLine(curve.points)
+		if err != nil {
+			return err
+		}
+		line.Color, line.Width = curve.color, vg.Points(float64(curve.width))
+		p.Add(line)
+		p.Legend.Add(curve.label, line)
+	}
+	canvas := vgimg.NewWith(vgimg.UseWH(8*vg.Inch, 4.5*vg.Inch), vgimg.UseDPI(150))
+	p.Draw(draw.New(canvas))
+	return files.WriteFile(out, func(w io.Writer) error {
+		_, err := vgimg.PngCanvas{Canvas: canvas}.WriteTo(w)
+		return err
+	})
+}
+
+func series(lines []*jsonstrict.Object, field string) plotter.XYs {
+	var points plotter.XYs
+	for _, line := range lines {
+		step, okStep := line.Get("step").(int)
+		value, okValue := line.Get(field).(float64)
+		if okStep && okValue {
+			points = append(points, plotter.XY{X: float64(step), Y: value})
+		}
+	}
+	return points
+}
+
+func smoothedSeries(points plotter.XYs) plotter.XYs {
+	values := make([]float64, len(points))
+	for i, point := range points {
+		values[i] = point.Y
+	}
+	smooth := make(plotter.XYs, len(points))
+	for i, value := range Smoothed(values) {
+		smooth[i] = plotter.XY{X: points[i].X, Y: value}
+	}
+	return smooth
+}
+
+// Smoothed is the exponential moving average, corrected for its start; values that are not finite are passed over.
+func Smoothed(values []float64) []float64 {
+	out := make([]float64, len(values))
+	total, weight := 0.0, 0.0
+	for i, value := range values {
+		if !math.IsNaN(value) && !math.IsInf(value, 0) {
+			total = Smoothing*total + (1-Smoothing)*value
+			weight = Smoothing*weight + (1 - Smoothing)
+		}
+		out[i] = value
+		if weight > 0 {
+			out[i] = total / weight
+		}
+	}
+	return out
+}
