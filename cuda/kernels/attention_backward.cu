@@ -7,17 +7,12 @@
 // Rows are (token, head of the group) in ascending order; every sum has one accumulator and takes one fused multiply-add a
 // term. One kernel makes dk and dv, a block a key block; one makes dq, a block a tile of rows.
 #include "../src/failure.h"
-#include "attention.cuh"
+#include "attention_backward_mma.cuh"
 #include "ops_decl.h"
 
 namespace cunn::cuda {
 
 namespace {
-
-struct Gradients {
-  float *dq, *dk, *dv;
-  const float *dout, *lse, *d;  // d is D, laid out like lse
-};
 
 // D of row (token, head): half a warp.
 __global__ void __launch_bounds__(kRowThreads)
@@ -233,7 +228,9 @@ void attention_backward(Exec& exec, const AttentionBackward& op) {
   float* const d = cuda_exec(exec).memory.array<float>(rows);
   CUNN_RUN(exec, row_dots_kernel, grid_of(ceil_div(rows, kRowsPerBlock)), kRowThreads, 0, d, op.dout, op.out, call.extents, rows, s.n_heads, s.seq_len, s.head_dim);
   const Gradients gradients{op.dq, op.dk, op.dv, op.dout, op.lse, d};
-  if (s.head_dim > 64)
+  if (mma_can_attend(exec, call))
+    attention_backward_mma(exec, call, gradients);
+  else if (s.head_dim > 64)
     run<1, 128>(exec, call, gradients);  // 98 KiB of shared memory
   else if (cuda_exec(exec).compute_capability < 80)
     run<1, 64>(exec, call, gradients);  // sm_75 has 64 KiB

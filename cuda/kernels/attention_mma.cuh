@@ -262,11 +262,16 @@ inline bool mma_can_attend(Exec& exec, const AttentionCall& c) {
   return has_tensor_cores(exec, c.kv_dtype) && c.s.head_dim % 8 == 0 && c.s.head_dim <= 128;
 }
 
+// Whether every row of keys and values starts at a multiple of 16 bytes, as cp.async wants; else plain copies bring the same.
+inline bool keys_are_aligned(const AttentionCall& c) {
+  const auto multiple = [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; };
+  return multiple(c.k) && multiple(c.v) && c.kv_row_stride % 8 == 0 && c.kv_head_stride % 8 == 0 && c.kv_sequence_stride % 8 == 0;
+}
+
 template <class T, int kDim>
 void attend_mma_tiles(Exec& exec, const AttentionCall& c, const Outputs& y, int64_t spans, bool by_span) {
   constexpr size_t kShared = sizeof(MmaAttentionTile<T, kDim>);
-  const auto multiple = [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; };
-  const bool aligned = multiple(c.k) && multiple(c.v) && c.kv_row_stride % 8 == 0 && c.kv_head_stride % 8 == 0 && c.kv_sequence_stride % 8 == 0;
+  const bool aligned = keys_are_aligned(c);
   const int64_t tiles = ceil_div(c.s.seq_len * c.group, kMmaAttentionRows);
   const unsigned heads = unsigned(c.s.n_kv_heads), batch = unsigned(c.s.batch);
   if (!by_span) {

@@ -28,6 +28,7 @@ KERNELS = CUDA / "kernels"  # main() makes it a copy, so that the tree may chang
 INCLUDED_BY = {
     "attention.cuh": "attention.cu",
     "attention_mma.cuh": "attention.cu",
+    "attention_backward_mma.cuh": "attention_backward.cu",
     "attention_spans.cuh": "attention.cu",
     "gemm.cuh": "gemm.cu",
     "gemm_fma.cuh": "gemm.cu",

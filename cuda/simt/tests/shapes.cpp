@@ -276,6 +276,22 @@ void test_attention(Library& simt, Library* cpu) {
       // f32 arithmetic throughout, or q and p rounded to bf16.
       if (!CHECK(attention_error(s, q, k, v, lengths, got) <= (dtype == DType::f32 ? 2e-6 : 1e-2)))
         std::printf("  attention %s, %lld x %lld, head_dim %lld\n", cunn::dtype_name(dtype), (long long)s.seq_len, (long long)s.n_heads, (long long)s.head_dim);
+      if (dtype == DType::bf16 && s.head_dim <= 128) {
+        // The same keys and values as f32 give the exact kernel's gradients: the tensor cores' must be near them.
+        const Data dout(DType::f32, size_t(s.tokens() * s.q_row()));
+        Data wide_k(DType::f32, k.values.size()), wide_v(DType::f32, v.values.size());
+        for (Data* wide : {&wide_k, &wide_v}) {
+          wide->values = wide == &wide_k ? k.values : v.values;
+          std::memcpy(wide->bytes.data(), wide->values.data(), wide->bytes.size());
+        }
+        const std::vector<float> narrow = attention_gradients(simt, s, q, k, v, dout, lengths), exact = attention_gradients(simt, s, q, wide_k, wide_v, dout, lengths);
+        double off = 0, size = 0;
+        for (size_t i = 0; i < exact.size(); ++i) {
+          off += std::pow(double(narrow[i]) - double(exact[i]), 2);
+          size += std::pow(double(exact[i]), 2);
+        }
+        if (!CHECK(std::sqrt(off / size) < 0.01)) std::printf("  gradients are off by %.3g of their norm\n", std::sqrt(off / size));
+      }
       if (!cpu || dtype != DType::f32) continue;
       const Forward other = attention(*cpu, s, q, k, v, lengths);
       CHECK(same_bits(got.out, other.out));
