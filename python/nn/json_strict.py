@@ -8,6 +8,7 @@ both from 1, the column counted in bytes.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import NoReturn, TypeAlias
 
@@ -312,6 +313,20 @@ def format_float(value: float) -> str:
     """The shortest decimal that reads back as `value`: positional with at least one decimal for
     1e-4 <= |value| < 1e16 and for 0, else d.ddde+XX with at least two digits of exponent: `0.1`, `1e-06`.
     """
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise ValueError("JSON has no NaN and no infinity")
-    return repr(value)
+    return float.__repr__(value)
+
+
+def format_number(value: float) -> str:
+    """`format_float` for sentences, which know `nan`, `inf` and `-inf` too."""
+    return float.__repr__(value)
+
+
+def finite(value: Json) -> Json:
+    """`value` with null in the place of every NaN and infinity, which JSON cannot hold."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -217,6 +217,10 @@ def data_not_prepared(*, path: str) -> NNError:
     return NNError("data_not_prepared", 1, f"{path}: no data.json, expected a folder written by prepare")
 
 
+def data_prepared_not_alone(*, path: str) -> NNError:
+    return NNError("data_prepared_not_alone", 2, f"{path}: written by prepare, expected as the only --data")
+
+
 def data_empty_split(*, path: str, split: str) -> NNError:
     return NNError("data_empty_split", 1, f"{path}: the {split} split is empty, expected tokens (prepare holds out every 20th file, and of fewer the last)")
 
@@ -323,3 +327,15 @@ def usage_extra_argument(*, value: str, command: str) -> NNError:
 
 def usage_conflict(*, option: str, other: str) -> NNError:
     return NNError("usage_conflict", 2, f"{option} and {other} exclude each other, expected one of them")
+
+
+def usage_flag_value(*, option: str) -> NNError:
+    return NNError("usage_flag_value", 2, f"{option} has a value, expected none")
+
+
+def out_of_memory() -> NNError:
+    return NNError("out_of_memory", 1, "out of memory: expected a smaller model, batch or sequence")
+
+
+def internal(*, what: str) -> NNError:
+    return NNError("internal", 1, f"internal error: {what}; please report it with the command that led here")

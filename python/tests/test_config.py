@@ -149,6 +149,26 @@ def test_written_text(case: dict[str, Any]) -> None:
     assert config.to_json() == case["text"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "want"),
+    [
+        ({"ntk_alpha": math.nan}, "ntk_alpha is nan, expected 1 to 65536"),
+        ({"ntk_alpha": math.inf}, "ntk_alpha is inf, expected 1 to 65536"),
+        ({"rope_theta": math.inf}, "rope_theta is inf, expected more than 0"),
+        ({"z_coef": math.nan}, "z_coef is nan, expected at least 0"),
+        ({"aux_coef": math.inf}, "aux_coef is inf, expected at least 0"),
+        (
+            {"rope_theta": 1e308, "ntk_alpha": 65536.0},
+            "rope_theta scaled by ntk_alpha is inf, expected a finite number",
+        ),
+        ({"head_dim": 65538}, "head_dim is 65538, expected at most 65536"),
+    ],
+)
+def test_numbers_that_json_or_the_angles_cannot_hold(changes: dict[str, Any], want: str) -> None:
+    with pytest.raises(NNError, match=f"^config: {want}$"):
+        replace(preset("tiny"), **changes).validate()
+
+
 @given(
     st.sampled_from(sorted(hf())),
     st.recursive(

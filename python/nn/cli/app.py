@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -10,12 +11,23 @@ import click
 
 from nn import __version__, messages
 from nn.cli.common import Interrupted
+from nn.cli.options import EXPECTED
 from nn.errors import NNError
 
 PROGRAM = "nn-py"
 
 
-@click.group(name=PROGRAM, context_settings={"help_option_names": ["-h", "--help"]})
+class _Subcommands(click.Group):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Errors: usage_unknown_command."""
+        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            raise messages.usage_unknown_command(command=args[0], known=", ".join(self.list_commands(ctx)))
+        return super().resolve_command(ctx, args)
+
+
+@click.group(name=PROGRAM, cls=_Subcommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name=PROGRAM)
 def app() -> None:
     """A Mixture-of-Experts Transformer to train, sample and inspect."""
@@ -23,20 +35,23 @@ def app() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
-    import nn.cli.commands  # noqa: F401  registers the subcommands
-
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # UTF-8 whatever the locale says; a file name that is not UTF-8 still prints.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
+        import nn.cli.commands  # noqa: F401  registers the subcommands
+
         status = app.main(list(arguments) if arguments is not None else None, PROGRAM, standalone_mode=False)
         sys.stdout.flush()
         return int(status) if isinstance(status, int) else 0
     except NNError as error:
-        return _fail(str(error), error.exit_code)
+        return _fail(error)
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message())
         return 2
     except click.UsageError as error:
-        sentence = usage_sentence(error)
-        return _fail(str(sentence), sentence.exit_code)
+        return _fail(usage_sentence(error))
     except (Interrupted, KeyboardInterrupt, click.Abort):
         return 130
     except BrokenPipeError:
@@ -44,7 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except MemoryError:
-        return _fail("out of memory: expected a smaller model, batch or sequence", 1)
+        return _fail(messages.out_of_memory())
+    except Exception as error:
+        if sys.flags.dev_mode:  # python -X dev -m nn
+            raise
+        return _fail(messages.internal(what=f"{type(error).__name__}: {' '.join(str(error).split())}"))
 
 
 def usage_sentence(error: click.UsageError) -> NNError:
@@ -53,44 +72,24 @@ def usage_sentence(error: click.UsageError) -> NNError:
     if isinstance(error, click.NoSuchOption):
         return messages.usage_unknown_option(option=error.option_name, command=command)
     if isinstance(error, click.MissingParameter):
-        return messages.usage_missing_option(command=command, option=_option(error.param, error))
+        return messages.usage_missing_option(command=command, option=_option(error.param))
     if isinstance(error, click.BadParameter):
-        return messages.usage_bad_value(
-            option=_option(error.param, error), value=_offending(error), expected=_expected(error.param)
-        )
+        expected = EXPECTED.get(error.param.type.name if error.param is not None else "", "a valid value")
+        value = error.message.encode("utf-8", "replace").decode()  # the message of these types is the word itself
+        return messages.usage_bad_value(option=_option(error.param), value=value, expected=expected)
     if isinstance(error, click.BadOptionUsage):
+        if error.message.endswith("does not take a value."):  # --json=1
+            return messages.usage_flag_value(option=error.option_name)
         return messages.usage_missing_value(option=error.option_name, expected="one")
-    if error.ctx is not None and isinstance(error.ctx.command, click.Group):
-        known = ", ".join(error.ctx.command.list_commands(error.ctx))
-        return messages.usage_unknown_command(command=_quoted(error.message), known=known)
-    return messages.usage_extra_argument(value=_quoted(error.message), command=command)
+    # Got unexpected extra argument (y)
+    message = error.message
+    return messages.usage_extra_argument(value=message[message.find("(") + 1 : message.rfind(")")], command=command)
 
 
-def _option(parameter: click.Parameter | None, error: click.BadParameter) -> str:
-    if parameter is not None and parameter.opts:
-        return max(parameter.opts, key=len)
-    return error.param_hint if isinstance(error.param_hint, str) else "an option"
+def _option(parameter: click.Parameter | None) -> str:
+    return max(parameter.opts, key=len) if parameter is not None and parameter.opts else "an option"
 
 
-def _expected(parameter: click.Parameter | None) -> str:
-    name = parameter.type.name if parameter is not None else ""
-    return {"integer": "an integer", "float": "a number", "boolean": "true or false"}.get(name, "a valid value")
-
-
-def _offending(error: click.UsageError) -> str:
-    """click quotes the value in its message: 'x' is not a valid integer."""
-    return _quoted(error.message)
-
-
-def _quoted(message: str) -> str:
-    start = message.find("'")
-    end = message.find("'", start + 1)
-    if start >= 0 and end > start:
-        return message[start + 1 : end]
-    start = message.find("(")
-    return message[start + 1 : message.rfind(")")] if start >= 0 else message
-
-
-def _fail(sentence: str, status: int) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
-    return status
+def _fail(error: NNError) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return error.exit_code

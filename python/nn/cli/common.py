@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -13,8 +14,9 @@ from typing import Any, TypeVar
 import click
 
 from nn import files, messages
+from nn.cli.options import integer, number, text
 from nn.cuda import open_backend
-from nn.json_strict import Json, dumps
+from nn.json_strict import Json, dumps, finite
 from nn.model.config import MoEConfig, preset
 from nn.tensor.backend import Backend
 from nn.tokenizer import Tokenizer
@@ -22,10 +24,10 @@ from nn.tokenizer import Tokenizer
 F = TypeVar("F", bound=Callable[..., object])
 
 _COMMON = {
-    "device": click.option("--device", default="auto", help="auto, cpu, cuda, simt or reference"),
-    "threads": click.option("--threads", type=int, default=0, help="host threads, 0 for all"),
-    "seed": click.option("--seed", type=int, default=0, help="seed of everything random"),
-    "ntk_alpha": click.option("--ntk-alpha", type=float, help="serve alpha times the trained context"),
+    "device": click.option("--device", type=text, default="auto", help="auto, cpu, cuda, simt or reference"),
+    "threads": click.option("--threads", type=integer, default=0, help="host threads, 0 for all"),
+    "seed": click.option("--seed", type=integer, default=0, help="seed of everything random"),
+    "ntk_alpha": click.option("--ntk-alpha", type=number, help="serve alpha times the trained context"),
     "as_json": click.option("--json", "as_json", is_flag=True, help="print the result as one JSON object"),
     "quiet": click.option("--quiet", is_flag=True, help="no progress"),
 }
@@ -63,11 +65,9 @@ def check_seed(seed: int) -> int:
 def read_config(name: str, ntk_alpha: float | None = None) -> MoEConfig:
     """A preset by its name, or a config.json (or a folder that has one) by its path. Errors: unknown_preset and those
     of `MoEConfig.from_json`."""
-    path = Path(name)
-    if path.is_dir():
-        path = path / "config.json"
-    if path.is_file():
-        config = MoEConfig.from_json(files.read_bytes(path, "checkpoint folder"), str(path))
+    path = os.path.join(name, "config.json") if os.path.isdir(name) else name
+    if path != name or os.path.isfile(path):
+        config = MoEConfig.from_json(files.read_bytes(path, "checkpoint folder"), path)
     else:
         config = preset(name)
     return config if ntk_alpha is None else config.with_ntk_alpha(ntk_alpha)
@@ -79,9 +79,9 @@ def model_tokenizer(folder: str | Path) -> Tokenizer:
 
 
 def print_result(result: Mapping[str, Json], as_json: bool) -> None:
-    """One JSON object, or a line "name: value" for each field."""
+    """One JSON object, in which what is not finite is null, or a line "name: value" for each field."""
     if as_json:
-        sys.stdout.write(dumps(dict(result)))
+        sys.stdout.write(dumps(finite(dict(result))))
         return
     for name, value in result.items():
         print(f"{name}: {readable(value)}")

@@ -10,12 +10,13 @@ and `torch_dtype` repeat what transformers before version 5 looks for.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from nn import messages
 from nn.errors import NNError
 from nn.json_fields import Fields
-from nn.json_strict import Json, describe, dumps, format_float, loads_object
+from nn.json_strict import Json, describe, dumps, format_number, loads_object
 
 HF_DTYPES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 _MAX_SIZE = 2**31 - 1
@@ -116,8 +117,9 @@ class MoEConfig:
         ):
             if not 1 <= size <= _MAX_SIZE:
                 _bad(where, field, str(size), f"1 to {_MAX_SIZE}")
-        if self.n_experts > 1024:
-            _bad(where, "n_experts", str(self.n_experts), "at most 1024")
+        for field, size, most in (("n_experts", self.n_experts, 1024), ("head_dim", self.head_dim, 65536)):
+            if size > most:
+                _bad(where, field, str(size), f"at most {most}")
         if self.top_k > self.n_experts:
             raise messages.config_experts_per_token(where=where, top_k=self.top_k, n_experts=self.n_experts)
         if self.n_heads % self.n_kv_heads != 0:
@@ -125,10 +127,10 @@ class MoEConfig:
         if self.head_dim % 2 != 0:
             raise messages.config_odd_head_dim(where=where, head_dim=self.head_dim)
         for field, number in (("rope_theta", self.rope_theta), ("rms_norm_eps", self.rms_norm_eps)):
-            if not number > 0.0:
-                _bad(where, field, format_float(number), "more than 0")
+            if not 0.0 < number < math.inf:
+                _bad(where, field, format_number(number), "more than 0")
         if not 1.0 <= self.ntk_alpha <= 65536.0:
-            _bad(where, "ntk_alpha", format_float(self.ntk_alpha), "1 to 65536")
+            _bad(where, "ntk_alpha", format_number(self.ntk_alpha), "1 to 65536")
         if self.ntk_alpha > 1.0 and self.head_dim < 4:
             _bad(where, "head_dim", str(self.head_dim), "at least 4 with ntk_alpha above 1")
         if self.context > _MAX_SIZE:
@@ -137,12 +139,14 @@ class MoEConfig:
             if not -1 <= id < self.vocab_size:
                 _bad(where, field, str(id), f"an id below the vocabulary size {self.vocab_size}, or -1 for none")
         for field, number in (("aux_coef", self.aux_coef), ("z_coef", self.z_coef)):
-            if not number >= 0.0:
-                _bad(where, field, format_float(number), "at least 0")
+            if not 0.0 <= number < math.inf:
+                _bad(where, field, format_number(number), "at least 0")
         if self.dtype not in HF_DTYPES:
             _bad(where, "dtype", self.dtype, "f32, bf16 or f16")
         if self.n_parameters() > _MAX_PARAMETERS:
             raise messages.config_too_large(where=where)
+        if not self.effective_rope_theta < math.inf:
+            _bad(where, "rope_theta scaled by ntk_alpha", "inf", "a finite number")
         return self
 
     def with_ntk_alpha(self, alpha: float) -> MoEConfig:
@@ -261,7 +265,7 @@ class MoEConfig:
         expected_theta = config.effective_rope_theta
         if abs(theta - expected_theta) > 1e-9 * expected_theta:
             raise messages.config_ntk_mismatch(
-                where=where, field="rope_theta", found=format_float(theta), expected=format_float(expected_theta)
+                where=where, field="rope_theta", found=format_number(theta), expected=format_number(expected_theta)
             )
         if positions != config.context:
             raise messages.config_ntk_mismatch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,19 @@ class Data:
 
 
 def is_prepared(path: str | Path) -> bool:
-    return (Path(path) / "data.json").is_file()
+    return os.path.isfile(os.path.join(path, "data.json"))
+
+
+def prepared_of(paths: Sequence[str]) -> str | None:
+    """The prepared folder among what was given as data, None when all of it is text. A path that comes twice counts
+    once. Errors: data_prepared_not_alone."""
+    different = list(dict.fromkeys(paths))
+    for path in different:
+        if is_prepared(path):
+            if len(different) > 1:
+                raise messages.data_prepared_not_alone(path=path)
+            return path
+    return None
 
 
 def load_data(path: str | Path) -> Data:

@@ -62,4 +62,6 @@ def evaluate(
     mean = total / count
     n_bytes = tokens.bytes * (count / (len(tokens.ids) - 1))
     bits = total / math.log(2.0) / n_bytes if n_bytes > 0 else math.inf
-    return Evaluation(mean, float(np.exp(np.float64(mean))), bits, count)
+    with np.errstate(over="ignore"):
+        perplexity = float(np.exp(np.float64(mean)))
+    return Evaluation(mean, perplexity, bits, count)

@@ -1,12 +1,13 @@
-"""metrics.jsonl: one line per step and per evaluation."""
+"""metrics.jsonl: one line per step and per evaluation; what is not finite is null."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nn import files
-from nn.json_strict import Json, dumps_compact, loads_object
+from nn.json_strict import Json, dumps_compact, finite, loads_object
 
 if TYPE_CHECKING:
     from nn.train.evaluate import Evaluation
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 
 class MetricsFile:
-    """Appends lines, each written through, so that a killed run leaves whole lines. On resume the lines of steps after
-    the checkpoint are dropped: those steps are run again. `seconds` and `tokens_per_second` are the only
+    """Appends lines, each handed to the system at once, so that a killed run leaves whole lines. On resume the lines of
+    steps after the checkpoint are dropped: those steps are run again. `seconds` and `tokens_per_second` are the only
     wall-clock in the files of a run."""
 
     def __init__(self, path: Path, keep_steps: int) -> None:
@@ -32,7 +33,8 @@ class MetricsFile:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_file(path, [line.encode() for line in kept])
-            self._file = path.open("a", encoding="utf-8", newline="\n")
+            # Unbuffered: a line that the disk refused is not tried again by close().
+            self._file = path.open("ab", buffering=0)
         except OSError as error:
             raise files.cannot_write(path, error) from None
 
@@ -58,13 +60,22 @@ class MetricsFile:
         """Errors: disk_full, cannot_write."""
         self._write({"step": step, "heldout_loss": e.loss, "bits_per_byte": e.bits_per_byte})
 
+    def sync(self) -> None:
+        """Waits until the disk has every line: before a checkpoint that counts on them. Errors: disk_full,
+        cannot_write."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise files.cannot_write(self.path, error) from None
+
     def close(self) -> None:
         self._file.close()
 
     def _write(self, line: dict[str, Json]) -> None:
+        data = (dumps_compact(finite(line)) + "\n").encode()
         try:
-            self._file.write(dumps_compact(line) + "\n")
-            self._file.flush()
+            while data:
+                data = data[self._file.write(data) :]
         except OSError as error:
             raise files.cannot_write(self.path, error) from None
 

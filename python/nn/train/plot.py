@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,6 @@ SMOOTHING = 0.98
 
 def plot_loss(metrics: Path, out: Path) -> None:
     """Draws metrics.jsonl into a PNG. Errors: those of `read_metrics`, disk_full, cannot_write."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
     lines = read_metrics(metrics)
@@ -34,10 +32,9 @@ def plot_loss(metrics: Path, out: Path) -> None:
     axes.set_ylabel("cross entropy, nats per token")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    try:
-        figure.savefig(out, dpi=150)
-    except OSError as error:
-        raise files.cannot_write(out, error) from None
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=150)
+    files.write_file(out, [png.getvalue()])
 
 
 def smoothed(values: list[float]) -> list[float]:

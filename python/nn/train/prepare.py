@@ -26,6 +26,7 @@ from nn.json_strict import Json, dumps
 from nn.tokenizer import Tokenizer
 
 HELD_OUT_EVERY = 20
+MAXIMUM_VOCAB = 1 << 20
 _ENCODED_TOGETHER = 1 << 20
 """Bytes of text that are encoded in parallel."""
 BYTES_TOKENIZER = "bytes"
@@ -62,6 +63,9 @@ def find_texts(paths: Sequence[str]) -> Texts:
     for path in paths:
         if os.path.isdir(path):
             _walk(path.rstrip("/") or "/", found)
+        elif os.path.exists(path) and not os.path.isfile(path):
+            # A pipe can be read once; text is read once to check it and again to encode it.
+            raise messages.data_no_files(paths=path)
         else:
             named.add(path)
     texts: list[str] = []
@@ -170,6 +174,10 @@ def prepare(
     elif tokenizer is not None:
         chosen = Tokenizer.load(tokenizer)
     else:
+        if vocab_size > MAXIMUM_VOCAB:  # the trainer reserves memory for all of them
+            raise messages.usage_bad_value(
+                option="--vocab-size", value=str(vocab_size), expected=f"an integer of at most {MAXIMUM_VOCAB}"
+            )
         chosen = Tokenizer.train(_decoded(train, report), vocab_size)
     splits = {"train": Split(), "heldout": Split()}
     with files.FolderSave(out, lambda name: name in _OUTPUTS) as save:

@@ -194,6 +194,7 @@ class Trainer:
         """The checkpoint with the optimizer's state, in `out`, whole or not at all."""
         tokenizer = self.data.tokenizer_path()
         content = files.read_bytes(tokenizer, "folder written by prepare") if tokenizer.is_file() else None
+        self.metrics.sync()
         self.model.save(self.out, content, self._training_state())
 
     def calibrate(self) -> float:

@@ -13,14 +13,15 @@ from nn import files, messages
 from nn.bench import measure, protocol
 from nn.cli.app import app
 from nn.cli.common import common_options, open_device, readable
+from nn.cli.options import path
 from nn.cli.progress import ProgressBar
 from nn.json_fields import Fields
 from nn.json_strict import Json, describe, dumps, loads_object
 
 
 @app.command("bench")
-@click.option("--cases", required=True, help="the description of what is measured: benchmarks/cases.json")
-@click.option("--out", required=True, help="the JSON file to write, every sample in it")
+@click.option("--cases", type=path, required=True, help="the description of what is measured: benchmarks/cases.json")
+@click.option("--out", type=path, required=True, help="the JSON file to write, every sample in it")
 @common_options("device", "threads", "as_json", "quiet")
 def command(cases: str, out: str, device: str, threads: int, as_json: bool, quiet: bool) -> None:
     """Time the kernels and the model: medians with a bootstrap 95% interval."""

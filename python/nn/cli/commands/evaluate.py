@@ -10,16 +10,17 @@ import click
 from nn import messages
 from nn.cli.app import app
 from nn.cli.common import common_options, model_tokenizer, open_device, print_result
+from nn.cli.options import integer, path
 from nn.model.transformer import MoETransformer
-from nn.train.data import Tokens, is_prepared, load_data, tokens_of_text
+from nn.train.data import Tokens, load_data, prepared_of, tokens_of_text
 from nn.train.evaluate import evaluate
 
 
 @app.command("eval")
-@click.option("--model", required=True, help="a checkpoint folder")
-@click.option("--data", required=True, multiple=True, help="a prepared folder (its held-out split), or text")
-@click.option("--batch", type=int, default=8, help="sequences at once")
-@click.option("--seq", type=int, default=0, help="tokens of a sequence, 0: 128 or the context if shorter")
+@click.option("--model", type=path, required=True, help="a checkpoint folder")
+@click.option("--data", type=path, required=True, multiple=True, help="a prepared folder (its held-out split), or text")
+@click.option("--batch", type=integer, default=8, help="sequences at once")
+@click.option("--seq", type=integer, default=0, help="tokens of a sequence, 0: 128 or the context if shorter")
 @common_options("device", "threads", "ntk_alpha", "as_json", "quiet")
 def command(
     model: str,
@@ -61,8 +62,9 @@ def command(
 
 
 def _tokens(model: str, data: Sequence[str], vocab_size: int) -> Tokens:
-    if len(data) == 1 and is_prepared(data[0]):
-        prepared = load_data(data[0])
+    folder = prepared_of(data)
+    if folder is not None:
+        prepared = load_data(folder)
         if prepared.vocab_size > vocab_size:
             raise messages.tokenizer_too_large(
                 path=str(prepared.tokenizer_path()), found=prepared.vocab_size, vocab_size=vocab_size

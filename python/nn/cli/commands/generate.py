@@ -11,6 +11,7 @@ import click
 from nn import messages
 from nn.cli.app import app
 from nn.cli.common import check_seed, common_options, model_tokenizer, open_device, print_result
+from nn.cli.options import integer, number, path, text
 from nn.json_strict import Json
 from nn.model.generate import Generator, Sampling
 from nn.model.transformer import MoETransformer
@@ -20,12 +21,12 @@ DEFAULT_NEW_TOKENS = 128
 
 
 @app.command("generate")
-@click.option("--model", required=True, help="a checkpoint folder")
-@click.option("--prompt", required=True, help="the text to continue")
-@click.option("--max-new-tokens", type=int, help="at most 128, or what the context leaves, by default")
-@click.option("--temperature", type=float, default=1.0, help="0: always the most likely token")
-@click.option("--top-k", type=int, default=0, help="only the k most likely tokens, 0: all")
-@click.option("--top-p", type=float, default=1.0, help="only the likeliest that sum to p, 1: all")
+@click.option("--model", type=path, required=True, help="a checkpoint folder")
+@click.option("--prompt", type=text, required=True, help="the text to continue")
+@click.option("--max-new-tokens", type=integer, help="at most 128, or what the context leaves, by default")
+@click.option("--temperature", type=number, default=1.0, help="0: always the most likely token")
+@click.option("--top-k", type=integer, default=0, help="only the k most likely tokens, 0: all")
+@click.option("--top-p", type=number, default=1.0, help="only the likeliest that sum to p, 1: all")
 @common_options("device", "threads", "seed", "ntk_alpha", "as_json", "quiet")
 def command(
     model: str,

@@ -11,15 +11,16 @@ import click
 from nn import files, messages
 from nn.cli.app import app
 from nn.cli.common import common_options, model_tokenizer, open_device, print_result
+from nn.cli.options import path, text
 from nn.json_strict import Json
 from nn.model.inspection import LayerRouting, inspect_routing
 from nn.model.transformer import MoETransformer
 
 
 @app.command("inspect")
-@click.option("--model", required=True, help="a checkpoint folder")
-@click.option("--prompt", required=True, help="the text to look at")
-@click.option("--html", "page", help="a page to write: tokens by layers, coloured by expert")
+@click.option("--model", type=path, required=True, help="a checkpoint folder")
+@click.option("--prompt", type=text, required=True, help="the text to look at")
+@click.option("--html", "page", type=path, help="a page to write: tokens by layers, coloured by expert")
 @common_options("device", "threads", "ntk_alpha", "as_json")
 def command(
     model: str, prompt: str, page: str | None, device: str, threads: int, ntk_alpha: float | None, as_json: bool

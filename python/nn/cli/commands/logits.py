@@ -7,14 +7,15 @@ import click
 from nn import messages
 from nn.cli.app import app
 from nn.cli.common import common_options, open_device, print_result
+from nn.cli.options import path, text
 from nn.model.safetensors import TensorEntry, save_file
 from nn.model.transformer import MoETransformer
 
 
 @app.command("logits")
-@click.option("--model", required=True, help="a checkpoint folder")
-@click.option("--ids", required=True, help="token ids, for example 1,2,3")
-@click.option("--out", required=True, help='the .safetensors file to write: "logits" [1, T, V] f32')
+@click.option("--model", type=path, required=True, help="a checkpoint folder")
+@click.option("--ids", type=text, required=True, help="token ids, for example 1,2,3")
+@click.option("--out", type=path, required=True, help='the .safetensors file to write: "logits" [1, T, V] f32')
 @common_options("device", "threads", "ntk_alpha", "as_json")
 def command(
     model: str,

@@ -6,15 +6,16 @@ import click
 
 from nn.cli.app import app
 from nn.cli.common import common_options, print_result
+from nn.cli.options import integer, path
 from nn.cli.progress import ProgressBar
 from nn.train.prepare import prepare
 
 
 @app.command("prepare")
-@click.option("--data", required=True, multiple=True, help="a file or folder of text; may be repeated")
-@click.option("--out", required=True, help="the folder to write")
-@click.option("--vocab-size", type=int, default=4096, help="tokens of the BPE that is learned")
-@click.option("--tokenizer", help="a tokenizer.json, or bytes")
+@click.option("--data", type=path, required=True, multiple=True, help="a file or folder of text; may be repeated")
+@click.option("--out", type=path, required=True, help="the folder to write")
+@click.option("--vocab-size", type=integer, default=4096, help="tokens of the BPE that is learned")
+@click.option("--tokenizer", type=path, help="a tokenizer.json, or bytes")
 @common_options("as_json", "quiet")
 def command(
     data: tuple[str, ...],

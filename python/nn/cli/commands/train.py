@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,40 +13,42 @@ from click.core import ParameterSource
 from nn import files, messages
 from nn.cli.app import app
 from nn.cli.common import Interrupted, check_seed, common_options, ctrl_c, open_device, print_result, read_config
+from nn.cli.options import integer, number, path, text
 from nn.cli.progress import ProgressBar
 from nn.json_strict import Json
 from nn.model.checkpoint import load_checkpoint
 from nn.model.transformer import MoETransformer
 from nn.tensor.backend import Backend
-from nn.train.data import Data, is_prepared, load_data
+from nn.train.data import Data, is_prepared, load_data, prepared_of
 from nn.train.evaluate import Evaluation
 from nn.train.plot import plot_loss
 from nn.train.prepare import prepare
 from nn.train.trainer import StepMetrics, Trainer, TrainOptions, steps_for, stored_options, training_dtype
 
 DEFAULT_STEPS = 1000
+_KEPT = re.compile(r"step-[0-9]{8,10}")
 _FREE_ON_RESUME = {"data", "out", "resume", "keep", "device", "threads", "as_json", "quiet"}
 """Options that do not change the run; all others are the stored ones."""
 
 
 @app.command("train")
-@click.option("--data", required=True, multiple=True, help="a prepared folder, or text files and folders")
-@click.option("--out", required=True, help="the checkpoint folder to write")
-@click.option("--config", default="small", help="a preset (tiny, small, 6.9b) or a config.json")
-@click.option("--steps", type=int, default=DEFAULT_STEPS, help="optimizer steps")
-@click.option("--minutes", type=float, default=0.0, help="instead of --steps: as many as fit")
-@click.option("--batch", type=int, default=8, help="sequences of a micro-batch")
-@click.option("--seq", type=int, default=128, help="tokens of a sequence")
-@click.option("--accumulate", type=int, default=1, help="micro-batches of a step")
-@click.option("--lr", type=float, default=0.001, help="peak learning rate")
-@click.option("--lr-min", type=float, default=0.0001, help="learning rate at the end")
-@click.option("--warmup", type=float, default=0.05, help="share of the steps that warms up")
-@click.option("--weight-decay", type=float, default=0.1, help="of matrices")
-@click.option("--max-norm", type=float, default=1.0, help="clip the gradient's norm, 0: never")
-@click.option("--eval-every", type=int, default=0, help="steps, 0: ten times a run")
-@click.option("--save-every", type=int, default=0, help="steps, 0: at the end")
-@click.option("--keep", type=int, default=0, help="older checkpoints to keep as OUT/step-N")
-@click.option("--dtype", default="f32", help="f32 or bf16 (with f32 master weights)")
+@click.option("--data", type=path, required=True, multiple=True, help="a prepared folder, or text files and folders")
+@click.option("--out", type=path, required=True, help="the checkpoint folder to write")
+@click.option("--config", type=path, default="small", help="a preset (tiny, small, 6.9b) or a config.json")
+@click.option("--steps", type=integer, default=DEFAULT_STEPS, help="optimizer steps")
+@click.option("--minutes", type=number, default=0.0, help="instead of --steps: as many as fit")
+@click.option("--batch", type=integer, default=8, help="sequences of a micro-batch")
+@click.option("--seq", type=integer, default=128, help="tokens of a sequence")
+@click.option("--accumulate", type=integer, default=1, help="micro-batches of a step")
+@click.option("--lr", type=number, default=0.001, help="peak learning rate")
+@click.option("--lr-min", type=number, default=0.0001, help="learning rate at the end")
+@click.option("--warmup", type=number, default=0.05, help="share of the steps that warms up")
+@click.option("--weight-decay", type=number, default=0.1, help="of matrices")
+@click.option("--max-norm", type=number, default=1.0, help="clip the gradient's norm, 0: never")
+@click.option("--eval-every", type=integer, default=0, help="steps, 0: ten times a run")
+@click.option("--save-every", type=integer, default=0, help="steps, 0: at the end")
+@click.option("--keep", type=integer, default=0, help="older checkpoints to keep as OUT/step-N")
+@click.option("--dtype", type=text, default="f32", help="f32 or bf16 (with f32 master weights)")
 @click.option("--recompute", is_flag=True, help="less memory, a third more work")
 @click.option("--resume", is_flag=True, help="go on with the run in OUT")
 @common_options("device", "threads", "seed", "ntk_alpha", "as_json", "quiet")
@@ -98,12 +101,12 @@ def command(
         if resume:
             checkpoint = load_checkpoint(out)
             options = stored_options(checkpoint)
-            tokens = _open_data(data, out, checkpoint.config.vocab_size, quiet)
+            tokens = _open_data(data, out, checkpoint.config.vocab_size, True, quiet)
             model = MoETransformer.load(out, backend, training=True, recompute=options.recompute)
             trainer = Trainer(model, tokens, options, out, resume=checkpoint)
         else:
             chosen = read_config(config, ntk_alpha)
-            tokens = _open_data(data, out, chosen.vocab_size, quiet)
+            tokens = _open_data(data, out, chosen.vocab_size, False, quiet)
             model = MoETransformer(chosen, backend, checked_dtype, True, recompute, seed)
             if minutes > 0.0:
                 options = _fit(options, minutes, model, tokens, out)
@@ -160,12 +163,14 @@ def _fit(options: TrainOptions, minutes: float, model: MoETransformer, data: Dat
     return replace(options, steps=steps_for(minutes, seconds))
 
 
-def _open_data(paths: Sequence[str], out: str, vocab_size: int, quiet: bool) -> Data:
-    """A prepared folder as it is; text is prepared into OUT/data first, with a BPE of the model's vocabulary."""
-    if len(paths) == 1 and is_prepared(paths[0]):
-        return load_data(paths[0])
+def _open_data(paths: Sequence[str], out: str, vocab_size: int, resume: bool, quiet: bool) -> Data:
+    """A prepared folder as it is; text is prepared into OUT/data first, with a BPE of the model's vocabulary. A resumed
+    run goes on with what its start prepared there."""
+    folder = prepared_of(paths)
+    if folder is not None:
+        return load_data(folder)
     prepared = Path(out) / "data"
-    if not is_prepared(prepared):
+    if not (resume and is_prepared(prepared)):
         with ProgressBar("prepare", 0, quiet) as bar:
 
             def report(doing: str, done: int, total: int) -> None:
@@ -190,8 +195,9 @@ def _keep(trainer: Trainer, keep: int) -> None:
                 shutil.copyfile(entry, aside / entry.name)
         shutil.rmtree(target, ignore_errors=True)
         aside.rename(target)
-        kept = sorted(entry for entry in trainer.out.glob("step-*") if entry.is_dir())
-        for old in kept[:-keep]:
+        kept = sorted(entry for entry in trainer.out.iterdir() if _KEPT.fullmatch(entry.name) and entry.is_dir())
+        later = [entry for entry in kept if entry.name > target.name]  # of an earlier run in the same folder
+        for old in [*kept[: -keep - len(later)], *later]:
             shutil.rmtree(old)
     except OSError as error:
         raise files.cannot_write(target, error) from None
