@@ -87,7 +87,7 @@ class TrainOptions:
         return AdamWConfig(self.beta1, self.beta2, self.eps, self.weight_decay, self.max_norm)
 
     def evaluation_interval(self) -> int:
-        return self.eval_every if self.eval_every > 0 else max(1, self.steps // 10)
+        return self.eval_every if self.eval_every > 0 else -(-self.steps // 10)
 
 
 @dataclass(frozen=True)
