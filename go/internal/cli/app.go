@@ -66,6 +66,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
+	root.SetVersionTemplate(program + ", version {{.Version}}\n")
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(flagError)
@@ -109,7 +110,10 @@ func flagError(command *cobra.Command, err error) error {
 	case errors.As(err, &valueless):
 		return messages.UsageMissingValue("--"+valueless.GetFlag().Name, "one")
 	case errors.As(err, &invalid):
-		expected := map[string]string{"int": "an integer", "float": "a number", "bool": "true or false"}
+		if invalid.GetFlag().Value.Type() == "bool" { // a flag stands alone; nn-py has these words for it
+			return messages.UsageMissingValue("--"+invalid.GetFlag().Name, "one")
+		}
+		expected := map[string]string{"int": "an integer", "float": "a number"}
 		return messages.UsageBadValue("--"+invalid.GetFlag().Name, invalid.GetValue(), expected[invalid.GetFlag().Value.Type()])
 	}
 	return messages.UsageUnknownOption(strings.TrimPrefix(err.Error(), "bad flag syntax: "), command.Name())

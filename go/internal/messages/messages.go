@@ -268,6 +268,11 @@ func DataNotPrepared(path string) *nn.Error {
 	return &nn.Error{Key: "data_not_prepared", ExitCode: 1, Text: path + ": no data.json, expected a folder written by prepare"}
 }
 
+// DataPreparedNotAlone is the error data_prepared_not_alone.
+func DataPreparedNotAlone(path string) *nn.Error {
+	return &nn.Error{Key: "data_prepared_not_alone", ExitCode: 2, Text: path + ": written by prepare, expected as the only --data"}
+}
+
 // DataEmptySplit is the error data_empty_split.
 func DataEmptySplit(path, split string) *nn.Error {
 	return &nn.Error{Key: "data_empty_split", ExitCode: 1, Text: path + ": the " + split + " split is empty, expected tokens (prepare holds out every 20th file, and of fewer the last)"}
@@ -401,4 +406,19 @@ func UsageExtraArgument(value, command string) *nn.Error {
 // UsageConflict is the error usage_conflict.
 func UsageConflict(option, other string) *nn.Error {
 	return &nn.Error{Key: "usage_conflict", ExitCode: 2, Text: option + " and " + other + " exclude each other, expected one of them"}
+}
+
+// UsageFlagValue is the error usage_flag_value.
+func UsageFlagValue(option string) *nn.Error {
+	return &nn.Error{Key: "usage_flag_value", ExitCode: 2, Text: option + " has a value, expected none"}
+}
+
+// OutOfMemory is the error out_of_memory.
+func OutOfMemory() *nn.Error {
+	return &nn.Error{Key: "out_of_memory", ExitCode: 1, Text: "out of memory: expected a smaller model, batch or sequence"}
+}
+
+// Internal is the error internal.
+func Internal(what string) *nn.Error {
+	return &nn.Error{Key: "internal", ExitCode: 1, Text: "internal error: " + what + "; please report it with the command that led here"}
 }

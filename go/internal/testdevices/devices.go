@@ -9,9 +9,9 @@ import (
 	"github.com/cuda-nn/cuda-nn/go/tensor"
 )
 
-// EachDevice runs a test on the reference and on whatever the library has here. With CUNN_REQUIRE=1 an absent library is
+// Each runs a test on the reference and on whatever the library has here. With CUNN_REQUIRE=1 an absent library is
 // a failure, not fewer tests.
-func EachDevice(t *testing.T, test func(t *testing.T, backend tensor.Backend)) {
+func Each(t *testing.T, test func(t *testing.T, backend tensor.Backend)) {
 	t.Helper()
 	if why := cuda.WhyNot("cpu"); why != "" && os.Getenv("CUNN_REQUIRE") == "1" {
 		t.Fatal(why)
