@@ -129,7 +129,7 @@ class HostQueue final : public Queue {
   Exec exec_;
 };
 
-// The number that follows a word in a file of the kernel's, or that begins the file when there is no word; 0: not there.
+// The number that follows a word in a file of the kernel's, or that begins it when there is no word; 0: not there.
 int64_t value_after(const char *path, const char *word) {
   std::ifstream file(path);
   int64_t value = 0;

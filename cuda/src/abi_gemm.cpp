@@ -24,8 +24,8 @@ GemmArgs problem(Call &call, const Operands &extents, cunn_buffer c, cunn_buffer
   const Elements ea = call.in("a", a, extents.a, kAnyFloat);
   const Elements eb = call.in("b", b, extents.b, kAnyFloat);
   const float narrow_alpha = call.real32("alpha", alpha), narrow_beta = call.real32("beta", beta);
-  return {ec.data, ec.dtype, ldc, ea.data, ea.dtype, lda, trans_a,      eb.data,
-          eb.dtype, ldb, trans_b, m, n, k, narrow_alpha, narrow_beta};
+  return {ec.data, ec.dtype, ldc, ea.data, ea.dtype, lda, trans_a, eb.data, eb.dtype, ldb, trans_b,
+          m, n, k, narrow_alpha, narrow_beta};
 }
 
 }  // namespace
@@ -78,8 +78,8 @@ int32_t cunn_gemm_grouped_rows(cunn_context context, cunn_buffer c, cunn_buffer 
         "b", b, repeated(call, groups, "stride_b", stride_b, tb ? n : k, tb ? k : n, "ldb", ldb), kAnyFloat);
     const int32_t *starts = call.in<int32_t>("offsets", offsets, dense(groups + 1));
     const int32_t *rows = call.in_or_none<int32_t>("a_rows", a_rows, dense(m));
-    return GemmGroupedRowsArgs{ec.data, ec.dtype, ldc,    ea.data, ea.dtype, lda, eb.data, eb.dtype,  ldb, tb, stride_b,
-                               starts,  rows,     groups, m,       n,        k,   rows_of_a, call.real32("beta", beta)};
+    return GemmGroupedRowsArgs{ec.data, ec.dtype, ldc, ea.data, ea.dtype, lda, eb.data, eb.dtype, ldb, tb, stride_b,
+                               starts, rows, groups, m, n, k, rows_of_a, call.real32("beta", beta)};
   });
 }
 
@@ -100,7 +100,7 @@ int32_t cunn_gemm_grouped_inner(cunn_context context, cunn_buffer c, cunn_buffer
     const Elements eb = call.in("b", b, call.matrix(rows_of_b, n, "ldb", ldb), kAnyFloat);
     const int32_t *starts = call.in<int32_t>("offsets", offsets, dense(groups + 1));
     const int32_t *rows = call.in_or_none<int32_t>("b_rows", b_rows, dense(k));
-    return GemmGroupedInnerArgs{ec.data, ec.dtype, ldc,    stride_c, ea.data, ea.dtype, lda,       eb.data, eb.dtype, ldb,
-                                starts,  rows,     groups, m,        n,       k,        rows_of_b, call.real32("beta", beta)};
+    return GemmGroupedInnerArgs{ec.data, ec.dtype, ldc, stride_c, ea.data, ea.dtype, lda, eb.data, eb.dtype, ldb,
+                                starts, rows, groups, m, n, k, rows_of_b, call.real32("beta", beta)};
   });
 }

@@ -43,7 +43,8 @@ int32_t cunn_top_k_forward(cunn_context context, cunn_buffer values, cunn_buffer
     c.dims({{"rows", rows}, {"cols", cols}, {"ldx", ldx}, {"k", k}});
     c.nothing_when(rows == 0);
     check_k(c, k, cols);
-    return TopKForward{c.out<float>("values", values, dense(rows, k)), c.out<int32_t>("indices", indices, dense(rows, k)),
+    return TopKForward{c.out<float>("values", values, dense(rows, k)),
+                       c.out<int32_t>("indices", indices, dense(rows, k)),
                        c.in<float>("x", x, c.matrix(rows, cols, "ldx", ldx)), rows, cols, ldx, k};
   });
 }

@@ -44,8 +44,8 @@ void Call::throw_size(const char *name, const Buffer &buffer, const Extent &exte
   char shape[160];
   extent.describe(shape, sizeof shape);
   if (extent.overflow)
-    throw Failure(CUNN_INVALID_ARGUMENT, "%s holds %lld elements, expected at least %s, which 63 bits cannot count", name,
-                  ll(buffer.count), shape);
+    throw Failure(CUNN_INVALID_ARGUMENT, "%s holds %lld elements, expected at least %s, which 63 bits cannot count",
+                  name, ll(buffer.count), shape);
   if (extent.n_dims == 1 && extent.n_strides == 0)
     throw Failure(CUNN_INVALID_ARGUMENT, "%s holds %lld elements, expected at least %lld", name, ll(buffer.count),
                   ll(extent.total));

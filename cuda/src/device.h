@@ -32,7 +32,7 @@ class Queue {
   virtual int32_t threads() const = 0;
   virtual int64_t scratch_bytes() const = 0;
 
-  // Called by the ABI layer around each op (not at replay of a native graph): everything the scratch handed out is void.
+  // Called before each op (not at the replay of a native graph): everything the scratch handed out is void.
   virtual void begin_op() = 0;
 
   // Host memory is free for other use when upload returns; download returns when the bytes are there.

@@ -61,7 +61,8 @@ void throw_fault(const ErrorWord &word) {
   else if (fault == DeviceFault::value_out_of_range && op == OpId::adamw_step)
     std::snprintf(text, sizeof text, "%s, expected at least 1 (clip_scale counts the step)", found);
   else if (fault == DeviceFault::value_out_of_range && op == OpId::quantize)
-    std::snprintf(text, sizeof text, "quantize: x[%lld] begins a block without a finite f16 scale, expected magnitudes of at most %lld",
+    std::snprintf(text, sizeof text,
+                  "quantize: x[%lld] begins a block without a finite f16 scale, expected magnitudes of at most %lld",
                   index, static_cast<long long>(word.limit));
   else
     std::snprintf(text, sizeof text, "%s, expected 0 to %lld", found, last);

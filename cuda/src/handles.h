@@ -13,7 +13,7 @@ namespace cunn {
 enum class Kind : int64_t { context = 1, buffer = 2, event = 3, graph = 4 };
 
 // Finding takes no lock: two loads and a comparison. What was found stays in memory for the length of the finder's call
-// (see Retired in lifetime.h); that it still is the handle's is checked by reading the handle again.
+// (lifetime.h); that it still is the handle's is checked by reading the handle again.
 class HandleTable {
  public:
   static HandleTable &instance();

@@ -36,7 +36,7 @@ class Gate {
 // Gates are added once and live as long as the process.
 void add_gate(const Gate *gate);
 
-// Destroys the object as soon as no call but the caller's (own gate) can be reading it. The handle must be dead already.
+// Destroys the object as soon as no call but the caller's (own gate) can be reading it. Its handle is dead already.
 void retire(std::unique_ptr<Object> object, const Gate &own);
 
 // Destroys what has become free; called where memory is wanted or given back.
