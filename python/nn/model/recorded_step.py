@@ -10,7 +10,8 @@ from nn.tensor.backend import Backend, Graph
 
 class RecordedStep:
     """Runs a fixed sequence of calls: the first time one by one, which makes every buffer it needs; the second time
-    recorded; from then on as one graph launch. When a buffer was replaced in between, it starts over."""
+    recorded; from then on as one graph launch. When `workspace_version` changed in between, it starts over; a
+    recording that failed is dropped."""
 
     def __init__(self, backend: Backend, model: MoETransformer, run: Callable[[], None]) -> None:
         self.backend = backend
@@ -29,8 +30,10 @@ class RecordedStep:
             self.backend.graph_begin()
             try:
                 self._run()
-            finally:
-                self._graph = self.backend.graph_end()
+            except BaseException:
+                self.backend.graph_end().close()
+                raise
+            self._graph = self.backend.graph_end()
         self.backend.graph_launch(self._graph)
 
     def close(self) -> None:

@@ -70,6 +70,7 @@ class MoETransformer:
         self.norm = RMSNorm(backend, w.parameter("model.norm.weight"), config.rms_norm_eps, self.scratch, "final_norm")
         self.head = Linear(backend, w.parameter("lm_head.weight"))
         self._positions_shape = (0, 0)
+        self._positions_version = 0
         self._ids: Buffer | None = None
 
     @staticmethod
@@ -192,11 +193,13 @@ class MoETransformer:
         if self._positions_shape != (batch, seq_len):
             self.backend.upload(buffer, np.tile(np.arange(seq_len, dtype=np.int32), batch))
             self._positions_shape = (batch, seq_len)
+            self._positions_version += 1
         return buffer
 
     def workspace_version(self) -> int:
-        """Changes when a buffer of the activations was replaced; a graph recorded before must be recorded again."""
-        return self.scratch.version + sum(saved.version for saved in self.saved)
+        """Changes when a buffer of the activations was replaced or holds the positions of another shape; a graph recorded
+        before must be recorded again."""
+        return self.scratch.version + sum(saved.version for saved in self.saved) + self._positions_version
 
     def close(self) -> None:
         """Releases the model's device memory."""
