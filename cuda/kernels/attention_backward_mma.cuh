@@ -53,58 +53,6 @@ static __device__ __forceinline__ void load_backward_keys(MmaBackwardTile<T, kDi
   cp_async_wait<0>();
 }
 
-// out [16, 8 kFrags] = rows a_row .. of a times rows b_row .. of b, both [row][d] in shared memory.
-template <class T, int kDim, int kFrags>
-static __device__ __forceinline__ void multiply_rows(float (&out)[kFrags][4], const T* a, int a_row, const T* b, int b_row) {
-  constexpr int kPitch = kDim + 8;
-  const int lane = int(threadIdx.x) % 32;
-  CUNN_UNROLL
-  for (int f = 0; f < kFrags; ++f)
-    CUNN_UNROLL
-    for (int e = 0; e < 4; ++e) out[f][e] = 0.0f;
-  CUNN_UNROLL
-  for (int d = 0; d < kDim; d += 16) {
-    uint32_t fa[4];
-    ldmatrix_x4(fa, &a[(a_row + lane % 16) * kPitch + d + lane / 16 * 8]);
-    CUNN_UNROLL
-    for (int f = 0; f < kFrags; f += 2) {
-      uint32_t both[4];
-      ldmatrix_x4(both, &b[(b_row + f * 8 + lane % 8 + lane / 16 * 8) * kPitch + d + lane / 8 % 2 * 8]);
-      const uint32_t first[2] = {both[0], both[1]}, second[2] = {both[2], both[3]};
-      attention_mma_step<T>(out[f], fa, first);
-      attention_mma_step<T>(out[f + 1], fa, second);
-    }
-  }
-}
-
-// acc [16, kDim] += weights [16, 8 kFrags] times rows b_row .. of b.
-template <class T, int kDim, int kFrags>
-static __device__ __forceinline__ void accumulate_rows(float (&acc)[kDim / 8][4], const float (&weights)[kFrags][4], const T* b, int b_row) {
-  constexpr int kPitch = kDim + 8;
-  const int lane = int(threadIdx.x) % 32;
-  CUNN_UNROLL
-  for (int f = 0; f < kFrags; f += 2) {
-    const uint32_t w[4] = {pack<T>(weights[f][0], weights[f][1]), pack<T>(weights[f][2], weights[f][3]),
-                           pack<T>(weights[f + 1][0], weights[f + 1][1]), pack<T>(weights[f + 1][2], weights[f + 1][3])};
-    CUNN_UNROLL
-    for (int d = 0; d < kDim / 8; d += 2) {
-      uint32_t both[4];
-      ldmatrix_x4_transposed(both, &b[(b_row + f * 8 + lane % 16) * kPitch + d * 8 + lane / 16 * 8]);
-      const uint32_t first[2] = {both[0], both[1]}, second[2] = {both[2], both[3]};
-      attention_mma_step<T>(acc[d], w, first);
-      attention_mma_step<T>(acc[d + 1], w, second);
-    }
-  }
-}
-
-template <int kColumnFrags>
-static __device__ __forceinline__ void clear(float (&acc)[kColumnFrags][4]) {
-  CUNN_UNROLL
-  for (int f = 0; f < kColumnFrags; ++f)
-    CUNN_UNROLL
-    for (int e = 0; e < 4; ++e) acc[f][e] = 0.0f;
-}
-
 // Row i of this lane's two, to the head_dim elements at y.
 template <int kColumnFrags>
 static __device__ __forceinline__ void store_gradient(float* y, const float (&acc)[kColumnFrags][4], int i, int head_dim, float factor) {

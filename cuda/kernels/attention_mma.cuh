@@ -21,14 +21,6 @@ struct MmaAttentionTile {
   T keys[2][kKeys * kPitch], values[2][kKeys * kPitch];
 };
 
-template <class T>
-static __device__ __forceinline__ void attention_mma_step(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  if (IsBf16<T>::value)
-    mma_m16n8k16_bf16(d, a, b);
-  else
-    mma_m16n8k16_f16(d, a, b);
-}
-
 static __device__ __forceinline__ uint32_t bits_of_16(__nv_bfloat16 x) { return __bfloat16_as_ushort(x); }
 static __device__ __forceinline__ uint32_t bits_of_16(__half x) { return __half_as_ushort(x); }
 template <class T>
@@ -64,6 +56,56 @@ static __device__ __forceinline__ void fetch_rows(T* stage, const T* x, int64_t 
       cp_async_16(to, from, there ? 16 : 0);
     } else {
       for (int e = 0; e < 8; ++e) to[e] = there ? from[e] : from_float<T>(0.0f);
+    }
+  }
+}
+
+template <int kColumnFrags>
+static __device__ __forceinline__ void clear(float (&acc)[kColumnFrags][4]) {
+  CUNN_UNROLL
+  for (int f = 0; f < kColumnFrags; ++f)
+    CUNN_UNROLL
+    for (int e = 0; e < 4; ++e) acc[f][e] = 0.0f;
+}
+
+// out [16, 8 kFrags] = rows a_row .. of a times rows b_row .. of b, both [row][d] in shared memory.
+template <class T, int kDim, int kFrags>
+static __device__ __forceinline__ void multiply_rows(float (&out)[kFrags][4], const T* a, int a_row, const T* b, int b_row) {
+  constexpr int kPitch = kDim + 8;
+  const int lane = int(threadIdx.x) % 32;
+  clear(out);
+  CUNN_UNROLL
+  for (int d = 0; d < kDim; d += 16) {
+    uint32_t fa[4];
+    ldmatrix_x4(fa, &a[(a_row + lane % 16) * kPitch + d + lane / 16 * 8]);
+    CUNN_UNROLL
+    for (int f = 0; f < kFrags; f += 2) {
+      uint32_t both[4];
+      ldmatrix_x4(both, &b[(b_row + f * 8 + lane % 8 + lane / 16 * 8) * kPitch + d + lane / 8 % 2 * 8]);
+      const uint32_t first[2] = {both[0], both[1]}, second[2] = {both[2], both[3]};
+      mma_m16n8k16<T>(out[f], fa, first);
+      mma_m16n8k16<T>(out[f + 1], fa, second);
+    }
+  }
+}
+
+// acc [16, kDim] += weights [16, 8 kFrags] times rows b_row .. of b. Two fragments of accumulators lie as the operand of 16
+// columns does, so weights need not move between lanes.
+template <class T, int kDim, int kFrags>
+static __device__ __forceinline__ void accumulate_rows(float (&acc)[kDim / 8][4], const float (&weights)[kFrags][4], const T* b, int b_row) {
+  constexpr int kPitch = kDim + 8;
+  const int lane = int(threadIdx.x) % 32;
+  CUNN_UNROLL
+  for (int f = 0; f < kFrags; f += 2) {
+    const uint32_t w[4] = {pack<T>(weights[f][0], weights[f][1]), pack<T>(weights[f][2], weights[f][3]),
+                           pack<T>(weights[f + 1][0], weights[f + 1][1]), pack<T>(weights[f + 1][2], weights[f + 1][3])};
+    CUNN_UNROLL
+    for (int d = 0; d < kDim / 8; d += 2) {
+      uint32_t both[4];
+      ldmatrix_x4_transposed(both, &b[(b_row + f * 8 + lane % 16) * kPitch + d * 8 + lane / 16 * 8]);
+      const uint32_t first[2] = {both[0], both[1]}, second[2] = {both[2], both[3]};
+      mma_m16n8k16<T>(acc[d], w, first);
+      mma_m16n8k16<T>(acc[d + 1], w, second);
     }
   }
 }
@@ -115,17 +157,9 @@ __global__ void __launch_bounds__(kMmaAttentionThreads, 1) attention_mma_kernel(
     cp_async_commit();
   };
   fetch(block);
-  __syncthreads();
-  uint32_t q[kDim / 16][4];
-  CUNN_UNROLL
-  for (int d = 0; d < kDim; d += 16) ldmatrix_x4(q[d / 16], &shared->queries[(warp * 16 + lane % 16) * kPitch + d + lane / 16 * 8]);
-
   float max[2], sum[2], o[kColumnFrags][4];
   float total_max[2] = {-kInfinity, -kInfinity}, total_sum[2] = {0.0f, 0.0f}, total[kColumnFrags][4];
-  CUNN_UNROLL
-  for (int f = 0; f < kColumnFrags; ++f)
-    CUNN_UNROLL
-    for (int e = 0; e < 4; ++e) total[f][e] = 0.0f;
+  clear(total);
 
   for (; block < block_end; ++block) {
     if (block % kSpanBlocks == 0) {
@@ -134,10 +168,7 @@ __global__ void __launch_bounds__(kMmaAttentionThreads, 1) attention_mma_kernel(
         max[i] = -kInfinity;
         sum[i] = 0.0f;
       }
-      CUNN_UNROLL
-      for (int f = 0; f < kColumnFrags; ++f)
-        CUNN_UNROLL
-        for (int e = 0; e < 4; ++e) o[f][e] = 0.0f;
+      clear(o);
     }
     fetch(block + 1);
     cp_async_wait<1>();
@@ -146,20 +177,7 @@ __global__ void __launch_bounds__(kMmaAttentionThreads, 1) attention_mma_kernel(
     if (key <= warp_last_position) {
       const T *const keys = shared->keys[block & 1], *const values = shared->values[block & 1];
       float s[kKeys / 8][4];
-      CUNN_UNROLL
-      for (int f = 0; f < kKeys / 8; ++f)
-        CUNN_UNROLL
-        for (int e = 0; e < 4; ++e) s[f][e] = 0.0f;
-      CUNN_UNROLL
-      for (int d = 0; d < kDim; d += 16)
-        CUNN_UNROLL
-        for (int f = 0; f < kKeys / 8; f += 2) {
-          uint32_t both[4];
-          ldmatrix_x4(both, &keys[(f * 8 + lane % 8 + lane / 16 * 8) * kPitch + d + lane / 8 % 2 * 8]);
-          const uint32_t first[2] = {both[0], both[1]}, second[2] = {both[2], both[3]};
-          attention_mma_step<T>(s[f], q[d / 16], first);
-          attention_mma_step<T>(s[f + 1], q[d / 16], second);
-        }
+      multiply_rows<T, kDim>(s, shared->queries, warp * 16, keys, 0);
 
       // Element e of fragment f: row e / 2 of this lane's, key 8 f + 2 (lane % 4) + e % 2.
       CUNN_UNROLL
@@ -192,21 +210,7 @@ __global__ void __launch_bounds__(kMmaAttentionThreads, 1) attention_mma_kernel(
         }
       }
 
-      // The accumulators' layout of two fragments of p is the operand layout of one of 16 keys.
-      CUNN_UNROLL
-      for (int j = 0; j < kKeys; j += 16) {
-        const int f = j / 8;
-        const uint32_t p[4] = {pack<T>(s[f][0], s[f][1]), pack<T>(s[f][2], s[f][3]), pack<T>(s[f + 1][0], s[f + 1][1]),
-                               pack<T>(s[f + 1][2], s[f + 1][3])};
-        CUNN_UNROLL
-        for (int d = 0; d < kColumnFrags; d += 2) {
-          uint32_t both[4];
-          ldmatrix_x4_transposed(both, &values[(j + lane % 16) * kPitch + d * 8 + lane / 16 * 8]);
-          const uint32_t first[2] = {both[0], both[1]}, second[2] = {both[2], both[3]};
-          attention_mma_step<T>(o[d], p, first);
-          attention_mma_step<T>(o[d + 1], p, second);
-        }
-      }
+      accumulate_rows<T, kDim>(o, s, values, 0);
     }
     __syncthreads();  // before the next but one block is fetched over this one
 

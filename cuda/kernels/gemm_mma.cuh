@@ -33,14 +33,6 @@ struct MmaStage {
   static constexpr int kElements = kOuter * kPitch;
 };
 
-template <class T>
-static __device__ __forceinline__ void mma_step(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  if (IsBf16<T>::value)
-    mma_m16n8k16_bf16(d, a, b);
-  else
-    mma_m16n8k16_f16(d, a, b);
-}
-
 // Brings a stage of one operand in. `lines` exist from `line`, terms [k, k_end); strides are those of the other dimension.
 // gather maps lines where k is contiguous, and terms where lines are.
 template <int kThreads, int kLines, bool kByK, class T>
@@ -141,7 +133,7 @@ __global__ void __launch_bounds__(Tile::kThreads) gemm_mma_kernel(Gemm g) {
       CUNN_UNROLL
       for (int fr = 0; fr < kFragRows; ++fr)
         CUNN_UNROLL
-        for (int fc = 0; fc < kFragCols; ++fc) mma_step<T>(acc[fr][fc], fa[fr], fb[fc]);
+        for (int fc = 0; fc < kFragCols; ++fc) mma_m16n8k16<T>(acc[fr][fc], fa[fr], fb[fc]);
     }
   }
 

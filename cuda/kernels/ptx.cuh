@@ -1,9 +1,7 @@
 // Tensor-core and asynchronous-copy instructions: one function each, with a body for the card and one for the host.
 // Branches on the target live here and nowhere else, so that everything above them is executed by the tests as it is.
 #pragma once
-#include <cuda_runtime.h>
-
-#include <cstdint>
+#include "common.cuh"
 
 namespace cunn {
 
@@ -42,6 +40,15 @@ static __device__ __forceinline__ void mma_m16n8k16_f16(float (&d)[4], const uin
   (void)d, (void)a, (void)b;
   __trap();
 #endif
+}
+
+// The one for the operands' type.
+template <class T>
+static __device__ __forceinline__ void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  if (IsBf16<T>::value)
+    mma_m16n8k16_bf16(d, a, b);
+  else
+    mma_m16n8k16_f16(d, a, b);
 }
 
 #if !defined(SIMT_HOST)
