@@ -253,10 +253,7 @@ func (g *Generator) run() error {
 }
 
 // Generate is the new ids of each prompt. Errors: those of NewGenerator, and that of ctx.
-func Generate(
-	ctx context.Context, m *MoETransformer, prompts [][]int, maxNewTokens int, sampling Sampling,
-	options GeneratorOptions,
-) ([][]int, error) {
+func Generate(ctx context.Context, m *MoETransformer, prompts [][]int, maxNewTokens int, sampling Sampling, options GeneratorOptions) ([][]int, error) {
 	g, err := NewGenerator(m, prompts, maxNewTokens, sampling, options)
 	if err != nil {
 		return nil, err

@@ -9,17 +9,7 @@ import (
 
 // quantizeBlock writes 32 values as a block of dtype: the f16 scale, then int8 (q8) or nibbles offset by 8 (q4).
 func quantizeBlock(block []byte, x []float32, dtype DType) {
-	peak := float32(0)
-	for _, value := range x {
-		if math.Abs(float64(value)) > math.Abs(float64(peak)) {
-			peak = value
-		}
-	}
-	scale := peak / -8
-	if dtype == Q8 {
-		scale = float32(math.Abs(float64(peak))) / 127
-	}
-	half := F16FromF32(scale)
+	half := blockScale(x, dtype)
 	binary.LittleEndian.PutUint16(block, half)
 	d := F32FromF16(half)
 	for i, value := range x {
@@ -38,6 +28,23 @@ func quantizeBlock(block []byte, x []float32, dtype DType) {
 			block[2+i-16] |= nibble << 4
 		}
 	}
+}
+
+// blockScale is max|x| / 127 (q8), or the element of largest magnitude / -8 (q4), as f16; not finite when x has a NaN.
+func blockScale(x []float32, dtype DType) uint16 {
+	peak := float32(0)
+	for _, value := range x {
+		if value != value {
+			return F16FromF32(value)
+		}
+		if math.Abs(float64(value)) > math.Abs(float64(peak)) {
+			peak = value
+		}
+	}
+	if dtype == Q8 {
+		return F16FromF32(float32(math.Abs(float64(peak))) / 127)
+	}
+	return F16FromF32(peak / -8)
 }
 
 // dequantizeBlock is the inverse: d q.
@@ -144,7 +151,17 @@ func (r *Reference) Quantize(y, x Buffer, n int) error {
 	to := c.out("y", y, dense(n), quantized)
 	source := c.in("x", x, dense(n), floats)
 	return r.submit(c, func() {
-		size := to.dtype.Bytes(QuantBlock)
+		size, levels := to.dtype.Bytes(QuantBlock), 8
+		if to.dtype == Q8 {
+			levels = 127
+		}
+		for at := 0; at < n; at += QuantBlock {
+			if half := blockScale(source.row(at, QuantBlock), to.dtype); half&0x7C00 == 0x7C00 {
+				r.report("%s: x[%d] begins a block without a finite f16 scale, expected magnitudes of at most %d",
+					c.op, at, 65504*levels)
+				return
+			}
+		}
 		for block := range n / QuantBlock {
 			quantizeBlock(to.bytes[block*size:(block+1)*size], source.row(block*QuantBlock, QuantBlock), to.dtype)
 		}

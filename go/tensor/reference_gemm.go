@@ -154,6 +154,7 @@ func (r *Reference) GEMMGroupedRows(
 	s.dims(named{"ldc", ldc}, named{"lda", lda}, named{"ldb", ldb}, named{"stride_b", strideB})
 	s.flag("trans_b", transB)
 	s.nothing = groups == 0 || m == 0 || n == 0
+	s.fitsI32("groups", groups)
 	s.fitsI32("m", m)
 	to := s.out("c", c, s.matrix(m, n, "ldc", ldc), floats)
 	leftRows := m
@@ -190,6 +191,7 @@ func (r *Reference) GEMMGroupedInner(
 	s.dims(named{"groups", groups}, named{"m", m}, named{"n", n}, named{"k", k}, named{"b_row_count", bRowCount})
 	s.dims(named{"ldc", ldc}, named{"lda", lda}, named{"ldb", ldb}, named{"stride_c", strideC})
 	s.nothing = groups == 0 || m == 0 || n == 0
+	s.fitsI32("groups", groups)
 	s.fitsI32("k", k)
 	to := s.out("c", c, s.repeated(groups, "stride_c", strideC, m, n, "ldc", ldc), floats)
 	left := s.in("a", a, s.matrix(k, m, "lda", lda), floats)

@@ -116,6 +116,10 @@ func (r *Reference) AdamWStep(
 			return
 		}
 		t := steps.i64s(1)[0]
+		if t < 1 {
+			r.report("%s: applied[0] is %d, expected at least 1 (clip_scale counts the step)", c.op, t)
+			return
+		}
 		draw := uint64(0)
 		if key != nil {
 			draw = uint64(key.i64s(1)[0])
