@@ -40,8 +40,10 @@ def inspect_routing(model: MoETransformer, ids: Sequence[int]) -> list[LayerRout
         layers.append(LayerRouting(experts, weights, entropy, load))
 
     buffer = backend.buffer(DType.I32, tokens)
-    backend.upload(buffer, np.asarray(ids, dtype=np.int32))
-    model.forward(buffer, 1, tokens, observe)
-    backend.synchronize()
-    buffer.close()
+    try:
+        backend.upload(buffer, np.asarray(ids, dtype=np.int32))
+        model.forward(buffer, 1, tokens, observe)
+        backend.synchronize()
+    finally:
+        buffer.close()
     return layers

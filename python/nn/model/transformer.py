@@ -197,8 +197,8 @@ class MoETransformer:
         return buffer
 
     def workspace_version(self) -> int:
-        """Changes when a buffer of the activations was replaced or holds the positions of another shape; a graph recorded
-        before must be recorded again."""
+        """Changes when a buffer of the activations was replaced or holds the positions of another shape; a graph
+        recorded before must be recorded again."""
         return self.scratch.version + sum(saved.version for saved in self.saved) + self._positions_version
 
     def close(self) -> None:

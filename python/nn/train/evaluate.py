@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,10 +29,15 @@ class Evaluation:
 
 
 def evaluate(
-    model: MoETransformer, tokens: Tokens, batch: int, seq_len: int, max_windows: int | None = None
+    model: MoETransformer,
+    tokens: Tokens,
+    batch: int,
+    seq_len: int,
+    max_windows: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """The mean loss over windows of `seq_len` that cover the split once, or over `max_windows` spread evenly over it:
-    of W windows those numbered floor(i W / max_windows).
+    of W windows those numbered floor(i W / max_windows). `progress` is told the windows done and those in all.
 
     Errors: data_too_short.
     """
@@ -55,6 +61,8 @@ def evaluate(
             loss.forward(model.forward(ids_buffer, batch, seq_len), targets_buffer, rows)
             total += float(backend.download(loss.sum)[0])
             count += int(backend.download(loss.count)[0])
+            if progress is not None:
+                progress(first + len(numbers), chosen)
     finally:
         loss.close()
         ids_buffer.close()

@@ -11,6 +11,7 @@ from nn import messages
 from nn.cli.app import app
 from nn.cli.common import common_options, model_tokenizer, open_device, print_result
 from nn.cli.options import integer, path
+from nn.cli.progress import ProgressBar
 from nn.model.transformer import MoETransformer
 from nn.train.data import Tokens, load_data, prepared_of, tokens_of_text
 from nn.train.evaluate import evaluate
@@ -34,7 +35,6 @@ def command(
     quiet: bool,
 ) -> None:
     """Measure a model on text it has not seen."""
-    del quiet
     if batch < 1:
         raise messages.usage_bad_value(option="--batch", value=str(batch), expected="an integer of at least 1")
     if seq < 0:
@@ -46,7 +46,8 @@ def command(
         if seq_len > loaded.config.context:
             raise messages.sequence_too_long(found=seq_len, limit=loaded.config.context)
         start = time.monotonic()
-        result = evaluate(loaded, tokens, batch, seq_len)
+        with ProgressBar("eval", tokens.n_windows(seq_len), quiet) as bar:
+            result = evaluate(loaded, tokens, batch, seq_len, progress=lambda done, _: bar.update(done))
         seconds = time.monotonic() - start
     print_result(
         {

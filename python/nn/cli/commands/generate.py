@@ -18,6 +18,8 @@ from nn.model.transformer import MoETransformer
 from nn.tokenizer import Tokenizer
 
 DEFAULT_NEW_TOKENS = 128
+WINDOW = 32
+"""Ids that are decoded again: no character and no decoder's rule reaches further."""
 
 
 @app.command("generate")
@@ -60,6 +62,7 @@ def command(
                 stream.add(tokens[0])
                 sys.stdout.flush()
         seconds = time.monotonic() - start
+        generator.close()
         text = stream.finish()
     speed = len(stream.ids) / max(seconds, 1e-9)
     if as_json:
@@ -90,24 +93,32 @@ def new_tokens(asked: int | None, prompt_len: int, context: int) -> int:
 
 
 class TextStream:
-    """Writes the text of a growing list of ids: characters that may still change are held back."""
+    """Writes the text of a growing list of ids: characters that may still change are held back.
+
+    Only the last ids are decoded again with each new one, so that a long text costs a constant time per token.
+    """
 
     def __init__(self, tokenizer: Tokenizer, write: Callable[[str], object]) -> None:
         self.tokenizer = tokenizer
         self.ids: list[int] = []
         self._write = write
+        self._start = 0
         self._written = ""
+        """Of the text of ids[_start:]."""
 
     def add(self, id: int) -> None:
         self.ids.append(id)
         # A character that is not whole yet decodes to U+FFFD at the end; four bytes make any character whole.
-        self._advance(self.tokenizer.decode(self.ids).rstrip("\ufffd"))
+        text = self.tokenizer.decode(self.ids[self._start :])
+        self._advance(text.rstrip("\ufffd"))
+        if len(self.ids) - self._start > 2 * WINDOW and text == self._written:
+            self._start = len(self.ids) - WINDOW
+            self._written = self.tokenizer.decode(self.ids[self._start :])
 
     def finish(self) -> str:
         """Writes what was held back, and returns the whole text."""
-        text = self.tokenizer.decode(self.ids)
-        self._advance(text)
-        return text
+        self._advance(self.tokenizer.decode(self.ids[self._start :]))
+        return self.tokenizer.decode(self.ids)
 
     def _advance(self, text: str) -> None:
         if len(text) > len(self._written) and text.startswith(self._written):

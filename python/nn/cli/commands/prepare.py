@@ -29,7 +29,7 @@ def command(
     with ProgressBar("prepare", 0, quiet) as bar:
 
         def report(doing: str, done: int, total: int) -> None:
-            bar.what, bar.total = doing, total
+            bar.begin(doing, total)
             bar.update(done)
 
         result = prepare(data, out, vocab_size, tokenizer, report)

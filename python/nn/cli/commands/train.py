@@ -174,7 +174,7 @@ def _open_data(paths: Sequence[str], out: str, vocab_size: int, resume: bool, qu
         with ProgressBar("prepare", 0, quiet) as bar:
 
             def report(doing: str, done: int, total: int) -> None:
-                bar.what, bar.total = doing, total
+                bar.begin(doing, total)
                 bar.update(done)
 
             prepare(paths, prepared, vocab_size, progress=report)
