@@ -9,8 +9,7 @@
 // out = O / L, lse = M + log L. A block takes a tile of rows through all spans, or, when rows are few (decode), one span,
 // and a second kernel combines.
 #include "../src/failure.h"
-#include "attention_mma.cuh"
-#include "attention_spans.cuh"
+#include "attention_forward_mma.cuh"
 #include "ops_decl.h"
 
 namespace cunn::cuda {
