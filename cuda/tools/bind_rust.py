@@ -1,8 +1,9 @@
 """Rust's share of the bindings: the trait of the ops, the function table, the ops of the native context.
 
-nn-core:  trait Ops (needs crate::tensor::TensorResult)
+nn-core:  trait Ops (needs crate::tensor::{Buffer, TensorResult}), and its impl for ReferenceBackend, whose methods
+          of the same names stand in one module per family
 nn-cuda:  sys.rs, the table that libloading fills, and ops.rs, impl Ops for crate::Context, which brings
-          table() -> &Table, raw() -> i64, check(i32) -> TensorResult<()>; crate::Buffer brings raw() -> i64
+          call(FnOnce(&Table, i64) -> i32) -> TensorResult<()>; Buffer brings handle() -> i64
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ C_TYPES = {
 def files(abi: Abi) -> dict[str, str]:
     return {
         "rust/nn-core/src/tensor/ops.rs": interface(abi),
+        "rust/nn-core/src/tensor/reference/ops.rs": reference(abi),
+        "rust/nn-core/tests/suite/dispatch.rs": dispatch(abi),
         "rust/nn-cuda/src/sys.rs": table(abi),
         "rust/nn-cuda/src/ops.rs": native(abi),
     }
@@ -50,14 +53,14 @@ def plain_type(parameter: Parameter) -> str:
     return C_TYPES[parameter.type]
 
 
-def annotation(parameter: Parameter, buffer: str) -> str:
+def annotation(parameter: Parameter) -> str:
     if parameter.type == "cunn_buffer":
-        return f"Option<&{buffer}>" if parameter.optional else f"&{buffer}"
+        return "Option<&Buffer>" if parameter.optional else "&Buffer"
     return plain_type(parameter)
 
 
-def signature(op: Function, buffer: str, end: str) -> list[str]:
-    items = ["&self", *(f"{p.name}: {annotation(p, buffer)}" for p in op.arguments)]
+def signature(op: Function, end: str) -> list[str]:
+    items = ["&self", *(f"{p.name}: {annotation(p)}" for p in op.arguments)]
     line = f"    fn {op.op}({', '.join(items)}) -> TensorResult<()>{end}"
     if len(line) <= WIDTH:
         return [line]
@@ -73,7 +76,7 @@ def interface(abi: Abi) -> str:
         "//! The operations that every backend has,",
         f"//! {ORIGIN}.",
         "",
-        "use crate::tensor::TensorResult;",
+        "use crate::tensor::{Buffer, TensorResult};",
         "",
         "/// Operations on buffers: outputs, inputs, dims, scalars.",
         "///",
@@ -82,14 +85,61 @@ def interface(abi: Abi) -> str:
         '/// Buffers are shared references because an operation may write where it reads ("may alias").',
         "#[allow(clippy::too_many_arguments)]",
         "pub trait Ops {",
-        "    /// What the operations read and write.",
-        "    type Buffer;",
     ]
     for title, comment, ops in by_section(abi):
         out += section_comment(title, comment)
         for op in ops:
-            out += ["", *doc(op.comment, 4), *signature(op, "Self::Buffer", ";")]
-    return "\n".join(out) + "\n}\n"
+            out += ["", *doc(op.comment, 4), *signature(op, ";")]
+    return "\n".join(out).replace("{\n\n", "{\n") + "\n}\n"
+
+
+def reference(abi: Abi) -> str:
+    out = [
+        f"//! The reference backend's operations as the trait, {ORIGIN}.",
+        "//!",
+        "//! Each is the method of the same name in one of the modules beside this one.",
+        "",
+        "use super::ReferenceBackend;",
+        "use crate::tensor::{Buffer, Ops, TensorResult};",
+        "",
+        "#[deny(unconditional_recursion)]",
+        "impl Ops for ReferenceBackend {",
+    ]
+    for title, _, ops in by_section(abi):
+        out += ["", f"    // ---------------- {title}"]
+        for op in ops:
+            arguments = ", ".join(["self", *(p.name for p in op.arguments)])
+            out += ["", *signature(op, " {"), f"        Self::{op.op}({arguments})", "    }"]
+    return "\n".join(out).replace("{\n\n", "{\n") + "\n}\n"
+
+
+def dispatch(abi: Abi) -> str:
+    out = [
+        f"//! Operations by their names, for the call lines of cuda/vectors, {ORIGIN}.",
+        "",
+        "use nn_core::tensor::{Backend, TensorResult};",
+        "",
+        "use super::Arguments;",
+        "",
+        "/// Every operation.",
+        f"pub const OPS: [&str; {len(abi.ops)}] = [",
+        *(f'    "{op.op}",' for op in abi.ops),
+        "];",
+        "",
+        "/// Calls an operation; `None` when there is none of this name.",
+        "pub fn call(be: &dyn Backend, op: &str, a: &Arguments) -> Option<TensorResult<()>> {",
+        "    Some(match op {",
+    ]
+    for op in abi.ops:
+        out += [f'        "{op.op}" => be.{op.op}(', *(f"            {taken(p)}," for p in op.arguments), "        ),"]
+    return "\n".join([*out, "        _ => return None,", "    })", "}"]) + "\n"
+
+
+def taken(parameter: Parameter) -> str:
+    if parameter.type == "cunn_buffer":
+        return f'a.{"optional" if parameter.optional else "buffer"}("{parameter.name}")'
+    kind = plain_type(parameter)
+    return f'a.{ {"bool": "flag", "usize": "size", "f64": "real"}.get(kind, kind) }("{parameter.name}")'
 
 
 def c_type(type_: str, abi: Abi) -> str:
@@ -107,7 +157,7 @@ def table(abi: Abi) -> str:
         "",
         "use std::os::raw::{c_char, c_void};",
         "",
-        "use libloading::{Error, Library};",
+        "use libloading::Library;",
         "",
         *(f"pub const {name.removeprefix('CUNN_')}: i32 = {value};" for name, value in abi.constants),
         "",
@@ -130,28 +180,28 @@ def table(abi: Abi) -> str:
         "}",
         "",
         "impl Table {",
-        "    /// Looks every function up.",
+        "    /// Looks every function up; the error is the name of one that is not there.",
         "    ///",
         "    /// # Safety",
         "    ///",
         "    /// `library` is a libcunn whose `cunn_abi_version` returned `ABI_VERSION`, and it stays open",
         "    /// for as long as the table is used.",
-        "    pub unsafe fn load(library: &Library) -> Result<Self, Error> {",
+        "    pub unsafe fn load(library: &Library) -> Result<Self, &'static str> {",
         "        // SAFETY: the caller promises that these symbols have the header's signatures.",
         "        unsafe {",
         "            Ok(Self {",
     ]
     for function in abi.functions:
-        out += [f'                {function.name}: find(library, b"{function.name}\\0")?,']
+        out += [f'                {function.name}: find(library, "{function.name}")?,']
     out += [
         "            })",
         "        }",
         "    }",
         "}",
         "",
-        "unsafe fn find<T: Copy>(library: &Library, name: &[u8]) -> Result<T, Error> {",
+        "unsafe fn find<T: Copy>(library: &Library, name: &'static str) -> Result<T, &'static str> {",
         "    // SAFETY: as for `Table::load`.",
-        "    unsafe { Ok(*library.get::<T>(name)?) }",
+        "    unsafe { library.get::<T>(name).map(|symbol| *symbol).map_err(|_| name) }",
         "}",
     ]
     return "\n".join(out) + "\n"
@@ -159,7 +209,7 @@ def table(abi: Abi) -> str:
 
 def argument(parameter: Parameter) -> str:
     if parameter.type == "cunn_buffer":
-        return f"{parameter.name}.map_or(0, Buffer::raw)" if parameter.optional else f"{parameter.name}.raw()"
+        return f"{parameter.name}.map_or(0, Buffer::handle)" if parameter.optional else f"{parameter.name}.handle()"
     if parameter.is_flag:
         return f"i32::from({parameter.name})"
     if parameter.type == "int64_t" and parameter.name not in SIGNED:
@@ -168,21 +218,23 @@ def argument(parameter: Parameter) -> str:
 
 
 def call(op: Function) -> list[str]:
-    arguments = ["self.raw()", *(argument(p) for p in op.arguments)]
-    head, joined = f"(self.table().{op.name})", ", ".join(arguments)
+    arguments = ["context", *(argument(p) for p in op.arguments)]
+    head, joined = f"(table.{op.name})", ", ".join(arguments)
     if len(joined) <= CALL_WIDTH:
-        block = f"unsafe {{ {head}({joined}) }};"
-        if len("        let status = ") + len(block) <= WIDTH:
-            return [f"        let status = {block}"]
-        if 12 + len(block) <= WIDTH:
-            return ["        let status =", f"            {block}"]
-        return ["        let status = unsafe {", f"            {head}({joined})", "        };"]
+        body = [f"            unsafe {{ {head}({joined}) }}"]
+    else:
+        body = [
+            "            unsafe {",
+            f"                {head}(",
+            *(f"                    {item}," for item in arguments),
+            "                )",
+            "            }",
+        ]
     return [
-        "        let status = unsafe {",
-        f"            {head}(",
-        *(f"                {item}," for item in arguments),
-        "            )",
-        "        };",
+        "        self.call(|table, context| {",
+        "            // SAFETY: the table is of this ABI; the library checks its arguments.",
+        *body,
+        "        })",
     ]
 
 
@@ -193,18 +245,16 @@ def native(abi: Abi) -> str:
         "//! Every call is sound for any argument: the library looks handles up and checks sizes, so the only",
         "//! condition of a call is a table that was loaded from a libcunn of this ABI.",
         "",
-        "use nn_core::tensor::{Ops, TensorResult};",
+        "use nn_core::tensor::{Buffer, Ops, TensorResult};",
         "",
-        "use crate::{Buffer, Context};",
+        "use crate::Context;",
         "",
         "#[allow(clippy::too_many_arguments)]",
         "impl Ops for Context {",
-        "    type Buffer = Buffer;",
     ]
     for title, _, ops in by_section(abi):
         out += ["", f"    // ---------------- {title}"]
         for op in ops:
-            out += ["", *signature(op, "Buffer", " {")]
-            out += ["        // SAFETY: the table is of this ABI; the library checks its arguments.", *call(op)]
-            out += ["        self.check(status)", "    }"]
-    return "\n".join(out) + "\n}\n"
+            out += ["", *signature(op, " {")]
+            out += [*call(op), "    }"]
+    return "\n".join(out).replace("{\n\n", "{\n") + "\n}\n"

@@ -3,30 +3,26 @@
 //! Every call is sound for any argument: the library looks handles up and checks sizes, so the only
 //! condition of a call is a table that was loaded from a libcunn of this ABI.
 
-use nn_core::tensor::{Ops, TensorResult};
+use nn_core::tensor::{Buffer, Ops, TensorResult};
 
-use crate::{Buffer, Context};
+use crate::Context;
 
 #[allow(clippy::too_many_arguments)]
 impl Ops for Context {
-    type Buffer = Buffer;
-
     // ---------------- elementwise
 
     fn add_forward(&self, y: &Buffer, a: &Buffer, b: &Buffer, n: usize) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_add_forward)(self.raw(), y.raw(), a.raw(), b.raw(), n as i64)
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe { (table.cunn_add_forward)(context, y.handle(), a.handle(), b.handle(), n as i64) }
+        })
     }
 
     fn mul_forward(&self, y: &Buffer, a: &Buffer, b: &Buffer, n: usize) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_mul_forward)(self.raw(), y.raw(), a.raw(), b.raw(), n as i64)
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe { (table.cunn_mul_forward)(context, y.handle(), a.handle(), b.handle(), n as i64) }
+        })
     }
 
     fn mul_backward(
@@ -38,50 +34,48 @@ impl Ops for Context {
         b: &Buffer,
         n: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_mul_backward)(
-                self.raw(),
-                da.raw(),
-                db.raw(),
-                dy.raw(),
-                a.raw(),
-                b.raw(),
-                n as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_mul_backward)(
+                    context,
+                    da.handle(),
+                    db.handle(),
+                    dy.handle(),
+                    a.handle(),
+                    b.handle(),
+                    n as i64,
+                )
+            }
+        })
     }
 
     fn scale_forward(&self, y: &Buffer, x: &Buffer, n: usize, alpha: f64) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_scale_forward)(self.raw(), y.raw(), x.raw(), n as i64, alpha)
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe { (table.cunn_scale_forward)(context, y.handle(), x.handle(), n as i64, alpha) }
+        })
     }
 
     fn silu_forward(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status =
-            unsafe { (self.table().cunn_silu_forward)(self.raw(), y.raw(), x.raw(), n as i64) };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe { (table.cunn_silu_forward)(context, y.handle(), x.handle(), n as i64) }
+        })
     }
 
     fn silu_backward(&self, dx: &Buffer, dy: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_silu_backward)(self.raw(), dx.raw(), dy.raw(), x.raw(), n as i64)
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe { (table.cunn_silu_backward)(context, dx.handle(), dy.handle(), x.handle(), n as i64) }
+        })
     }
 
     fn swiglu_forward(&self, y: &Buffer, gate: &Buffer, up: &Buffer, n: usize) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_swiglu_forward)(self.raw(), y.raw(), gate.raw(), up.raw(), n as i64)
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe { (table.cunn_swiglu_forward)(context, y.handle(), gate.handle(), up.handle(), n as i64) }
+        })
     }
 
     fn swiglu_backward(
@@ -93,25 +87,27 @@ impl Ops for Context {
         up: &Buffer,
         n: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_swiglu_backward)(
-                self.raw(),
-                dgate.raw(),
-                dup.raw(),
-                dy.raw(),
-                gate.raw(),
-                up.raw(),
-                n as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_swiglu_backward)(
+                    context,
+                    dgate.handle(),
+                    dup.handle(),
+                    dy.handle(),
+                    gate.handle(),
+                    up.handle(),
+                    n as i64,
+                )
+            }
+        })
     }
 
     fn fill(&self, y: &Buffer, n: usize, value: f64) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe { (self.table().cunn_fill)(self.raw(), y.raw(), n as i64, value) };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe { (table.cunn_fill)(context, y.handle(), n as i64, value) }
+        })
     }
 
     // ---------------- softmax and top-k over the columns of a matrix
@@ -125,19 +121,20 @@ impl Ops for Context {
         ldy: usize,
         ldx: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_softmax_forward)(
-                self.raw(),
-                y.raw(),
-                x.raw(),
-                rows as i64,
-                cols as i64,
-                ldy as i64,
-                ldx as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_softmax_forward)(
+                    context,
+                    y.handle(),
+                    x.handle(),
+                    rows as i64,
+                    cols as i64,
+                    ldy as i64,
+                    ldx as i64,
+                )
+            }
+        })
     }
 
     fn softmax_backward(
@@ -149,19 +146,20 @@ impl Ops for Context {
         cols: usize,
         ld: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_softmax_backward)(
-                self.raw(),
-                dx.raw(),
-                dy.raw(),
-                y.raw(),
-                rows as i64,
-                cols as i64,
-                ld as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_softmax_backward)(
+                    context,
+                    dx.handle(),
+                    dy.handle(),
+                    y.handle(),
+                    rows as i64,
+                    cols as i64,
+                    ld as i64,
+                )
+            }
+        })
     }
 
     fn top_k_forward(
@@ -174,20 +172,21 @@ impl Ops for Context {
         ldx: usize,
         k: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_top_k_forward)(
-                self.raw(),
-                values.raw(),
-                indices.raw(),
-                x.raw(),
-                rows as i64,
-                cols as i64,
-                ldx as i64,
-                k as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_top_k_forward)(
+                    context,
+                    values.handle(),
+                    indices.handle(),
+                    x.handle(),
+                    rows as i64,
+                    cols as i64,
+                    ldx as i64,
+                    k as i64,
+                )
+            }
+        })
     }
 
     fn top_k_backward(
@@ -200,20 +199,21 @@ impl Ops for Context {
         ldx: usize,
         k: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_top_k_backward)(
-                self.raw(),
-                dx.raw(),
-                dvalues.raw(),
-                indices.raw(),
-                rows as i64,
-                cols as i64,
-                ldx as i64,
-                k as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_top_k_backward)(
+                    context,
+                    dx.handle(),
+                    dvalues.handle(),
+                    indices.handle(),
+                    rows as i64,
+                    cols as i64,
+                    ldx as i64,
+                    k as i64,
+                )
+            }
+        })
     }
 
     fn softmax_top_k_forward(
@@ -227,21 +227,22 @@ impl Ops for Context {
         ldx: usize,
         k: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_softmax_top_k_forward)(
-                self.raw(),
-                probs.raw(),
-                values.raw(),
-                indices.raw(),
-                x.raw(),
-                rows as i64,
-                cols as i64,
-                ldx as i64,
-                k as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_softmax_top_k_forward)(
+                    context,
+                    probs.handle(),
+                    values.handle(),
+                    indices.handle(),
+                    x.handle(),
+                    rows as i64,
+                    cols as i64,
+                    ldx as i64,
+                    k as i64,
+                )
+            }
+        })
     }
 
     fn softmax_top_k_backward(
@@ -255,21 +256,22 @@ impl Ops for Context {
         ldx: usize,
         k: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_softmax_top_k_backward)(
-                self.raw(),
-                dx.raw(),
-                dvalues.raw(),
-                indices.raw(),
-                probs.raw(),
-                rows as i64,
-                cols as i64,
-                ldx as i64,
-                k as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_softmax_top_k_backward)(
+                    context,
+                    dx.handle(),
+                    dvalues.handle(),
+                    indices.handle(),
+                    probs.handle(),
+                    rows as i64,
+                    cols as i64,
+                    ldx as i64,
+                    k as i64,
+                )
+            }
+        })
     }
 
     // ---------------- rmsnorm (Zhang and Sennrich 2019)
@@ -284,20 +286,21 @@ impl Ops for Context {
         cols: usize,
         eps: f64,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_rmsnorm_forward)(
-                self.raw(),
-                y.raw(),
-                rstd.raw(),
-                x.raw(),
-                w.raw(),
-                rows as i64,
-                cols as i64,
-                eps,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_rmsnorm_forward)(
+                    context,
+                    y.handle(),
+                    rstd.handle(),
+                    x.handle(),
+                    w.handle(),
+                    rows as i64,
+                    cols as i64,
+                    eps,
+                )
+            }
+        })
     }
 
     fn rmsnorm_backward(
@@ -311,21 +314,22 @@ impl Ops for Context {
         rows: usize,
         cols: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_rmsnorm_backward)(
-                self.raw(),
-                dx.raw(),
-                dw.raw(),
-                dy.raw(),
-                x.raw(),
-                w.raw(),
-                rstd.raw(),
-                rows as i64,
-                cols as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_rmsnorm_backward)(
+                    context,
+                    dx.handle(),
+                    dw.handle(),
+                    dy.handle(),
+                    x.handle(),
+                    w.handle(),
+                    rstd.handle(),
+                    rows as i64,
+                    cols as i64,
+                )
+            }
+        })
     }
 
     fn rmsnorm_residual_forward(
@@ -340,22 +344,23 @@ impl Ops for Context {
         cols: usize,
         eps: f64,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_rmsnorm_residual_forward)(
-                self.raw(),
-                y.raw(),
-                h.raw(),
-                rstd.raw(),
-                x.raw(),
-                residual.raw(),
-                w.raw(),
-                rows as i64,
-                cols as i64,
-                eps,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_rmsnorm_residual_forward)(
+                    context,
+                    y.handle(),
+                    h.handle(),
+                    rstd.handle(),
+                    x.handle(),
+                    residual.handle(),
+                    w.handle(),
+                    rows as i64,
+                    cols as i64,
+                    eps,
+                )
+            }
+        })
     }
 
     fn rmsnorm_residual_backward(
@@ -370,22 +375,23 @@ impl Ops for Context {
         rows: usize,
         cols: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_rmsnorm_residual_backward)(
-                self.raw(),
-                dx.raw(),
-                dw.raw(),
-                dy.raw(),
-                dh.raw(),
-                h.raw(),
-                w.raw(),
-                rstd.raw(),
-                rows as i64,
-                cols as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_rmsnorm_residual_backward)(
+                    context,
+                    dx.handle(),
+                    dw.handle(),
+                    dy.handle(),
+                    dh.handle(),
+                    h.handle(),
+                    w.handle(),
+                    rstd.handle(),
+                    rows as i64,
+                    cols as i64,
+                )
+            }
+        })
     }
 
     // ---------------- gemm
@@ -406,26 +412,27 @@ impl Ops for Context {
         alpha: f64,
         beta: f64,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_gemm)(
-                self.raw(),
-                c.raw(),
-                a.raw(),
-                b.raw(),
-                i32::from(trans_a),
-                i32::from(trans_b),
-                m as i64,
-                n as i64,
-                k as i64,
-                ldc as i64,
-                lda as i64,
-                ldb as i64,
-                alpha,
-                beta,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_gemm)(
+                    context,
+                    c.handle(),
+                    a.handle(),
+                    b.handle(),
+                    i32::from(trans_a),
+                    i32::from(trans_b),
+                    m as i64,
+                    n as i64,
+                    k as i64,
+                    ldc as i64,
+                    lda as i64,
+                    ldb as i64,
+                    alpha,
+                    beta,
+                )
+            }
+        })
     }
 
     fn gemm_batched(
@@ -448,30 +455,31 @@ impl Ops for Context {
         alpha: f64,
         beta: f64,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_gemm_batched)(
-                self.raw(),
-                c.raw(),
-                a.raw(),
-                b.raw(),
-                i32::from(trans_a),
-                i32::from(trans_b),
-                batch as i64,
-                m as i64,
-                n as i64,
-                k as i64,
-                ldc as i64,
-                lda as i64,
-                ldb as i64,
-                stride_c as i64,
-                stride_a as i64,
-                stride_b as i64,
-                alpha,
-                beta,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_gemm_batched)(
+                    context,
+                    c.handle(),
+                    a.handle(),
+                    b.handle(),
+                    i32::from(trans_a),
+                    i32::from(trans_b),
+                    batch as i64,
+                    m as i64,
+                    n as i64,
+                    k as i64,
+                    ldc as i64,
+                    lda as i64,
+                    ldb as i64,
+                    stride_c as i64,
+                    stride_a as i64,
+                    stride_b as i64,
+                    alpha,
+                    beta,
+                )
+            }
+        })
     }
 
     fn gemm_grouped_rows(
@@ -493,29 +501,30 @@ impl Ops for Context {
         stride_b: usize,
         beta: f64,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_gemm_grouped_rows)(
-                self.raw(),
-                c.raw(),
-                a.raw(),
-                b.raw(),
-                offsets.raw(),
-                a_rows.map_or(0, Buffer::raw),
-                i32::from(trans_b),
-                groups as i64,
-                m as i64,
-                n as i64,
-                k as i64,
-                a_row_count as i64,
-                ldc as i64,
-                lda as i64,
-                ldb as i64,
-                stride_b as i64,
-                beta,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_gemm_grouped_rows)(
+                    context,
+                    c.handle(),
+                    a.handle(),
+                    b.handle(),
+                    offsets.handle(),
+                    a_rows.map_or(0, Buffer::handle),
+                    i32::from(trans_b),
+                    groups as i64,
+                    m as i64,
+                    n as i64,
+                    k as i64,
+                    a_row_count as i64,
+                    ldc as i64,
+                    lda as i64,
+                    ldb as i64,
+                    stride_b as i64,
+                    beta,
+                )
+            }
+        })
     }
 
     fn gemm_grouped_inner(
@@ -536,28 +545,29 @@ impl Ops for Context {
         stride_c: usize,
         beta: f64,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_gemm_grouped_inner)(
-                self.raw(),
-                c.raw(),
-                a.raw(),
-                b.raw(),
-                offsets.raw(),
-                b_rows.map_or(0, Buffer::raw),
-                groups as i64,
-                m as i64,
-                n as i64,
-                k as i64,
-                b_row_count as i64,
-                ldc as i64,
-                lda as i64,
-                ldb as i64,
-                stride_c as i64,
-                beta,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_gemm_grouped_inner)(
+                    context,
+                    c.handle(),
+                    a.handle(),
+                    b.handle(),
+                    offsets.handle(),
+                    b_rows.map_or(0, Buffer::handle),
+                    groups as i64,
+                    m as i64,
+                    n as i64,
+                    k as i64,
+                    b_row_count as i64,
+                    ldc as i64,
+                    lda as i64,
+                    ldb as i64,
+                    stride_c as i64,
+                    beta,
+                )
+            }
+        })
     }
 
     // ---------------- rope (Su et al. 2021), half-split form
@@ -571,19 +581,20 @@ impl Ops for Context {
         theta: f64,
         ntk_alpha: f64,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_rope_frequencies)(
-                self.raw(),
-                cos.raw(),
-                sin.raw(),
-                positions as i64,
-                head_dim as i64,
-                theta,
-                ntk_alpha,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_rope_frequencies)(
+                    context,
+                    cos.handle(),
+                    sin.handle(),
+                    positions as i64,
+                    head_dim as i64,
+                    theta,
+                    ntk_alpha,
+                )
+            }
+        })
     }
 
     fn rope_forward(
@@ -605,29 +616,30 @@ impl Ops for Context {
         k_token_stride: usize,
         k_head_stride: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_rope_forward)(
-                self.raw(),
-                q_out.raw(),
-                k_out.raw(),
-                q.raw(),
-                k.raw(),
-                cos.raw(),
-                sin.raw(),
-                positions.raw(),
-                tokens as i64,
-                n_heads as i64,
-                n_kv_heads as i64,
-                head_dim as i64,
-                table_positions as i64,
-                q_token_stride as i64,
-                q_head_stride as i64,
-                k_token_stride as i64,
-                k_head_stride as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_rope_forward)(
+                    context,
+                    q_out.handle(),
+                    k_out.handle(),
+                    q.handle(),
+                    k.handle(),
+                    cos.handle(),
+                    sin.handle(),
+                    positions.handle(),
+                    tokens as i64,
+                    n_heads as i64,
+                    n_kv_heads as i64,
+                    head_dim as i64,
+                    table_positions as i64,
+                    q_token_stride as i64,
+                    q_head_stride as i64,
+                    k_token_stride as i64,
+                    k_head_stride as i64,
+                )
+            }
+        })
     }
 
     fn rope_backward(
@@ -649,29 +661,30 @@ impl Ops for Context {
         k_token_stride: usize,
         k_head_stride: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_rope_backward)(
-                self.raw(),
-                dq.raw(),
-                dk.raw(),
-                dq_out.raw(),
-                dk_out.raw(),
-                cos.raw(),
-                sin.raw(),
-                positions.raw(),
-                tokens as i64,
-                n_heads as i64,
-                n_kv_heads as i64,
-                head_dim as i64,
-                table_positions as i64,
-                q_token_stride as i64,
-                q_head_stride as i64,
-                k_token_stride as i64,
-                k_head_stride as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_rope_backward)(
+                    context,
+                    dq.handle(),
+                    dk.handle(),
+                    dq_out.handle(),
+                    dk_out.handle(),
+                    cos.handle(),
+                    sin.handle(),
+                    positions.handle(),
+                    tokens as i64,
+                    n_heads as i64,
+                    n_kv_heads as i64,
+                    head_dim as i64,
+                    table_positions as i64,
+                    q_token_stride as i64,
+                    q_head_stride as i64,
+                    k_token_stride as i64,
+                    k_head_stride as i64,
+                )
+            }
+        })
     }
 
     // ---------------- attention, causal, MQA and GQA
@@ -692,26 +705,27 @@ impl Ops for Context {
         kv_head_stride: usize,
         scale: f64,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_attention_scores_forward)(
-                self.raw(),
-                scores.raw(),
-                q.raw(),
-                k.raw(),
-                batch as i64,
-                seq_len as i64,
-                n_heads as i64,
-                n_kv_heads as i64,
-                head_dim as i64,
-                q_token_stride as i64,
-                q_head_stride as i64,
-                kv_token_stride as i64,
-                kv_head_stride as i64,
-                scale,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_attention_scores_forward)(
+                    context,
+                    scores.handle(),
+                    q.handle(),
+                    k.handle(),
+                    batch as i64,
+                    seq_len as i64,
+                    n_heads as i64,
+                    n_kv_heads as i64,
+                    head_dim as i64,
+                    q_token_stride as i64,
+                    q_head_stride as i64,
+                    kv_token_stride as i64,
+                    kv_head_stride as i64,
+                    scale,
+                )
+            }
+        })
     }
 
     fn attention_scores_backward(
@@ -732,28 +746,29 @@ impl Ops for Context {
         kv_head_stride: usize,
         scale: f64,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_attention_scores_backward)(
-                self.raw(),
-                dq.raw(),
-                dk.raw(),
-                dscores.raw(),
-                q.raw(),
-                k.raw(),
-                batch as i64,
-                seq_len as i64,
-                n_heads as i64,
-                n_kv_heads as i64,
-                head_dim as i64,
-                q_token_stride as i64,
-                q_head_stride as i64,
-                kv_token_stride as i64,
-                kv_head_stride as i64,
-                scale,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_attention_scores_backward)(
+                    context,
+                    dq.handle(),
+                    dk.handle(),
+                    dscores.handle(),
+                    q.handle(),
+                    k.handle(),
+                    batch as i64,
+                    seq_len as i64,
+                    n_heads as i64,
+                    n_kv_heads as i64,
+                    head_dim as i64,
+                    q_token_stride as i64,
+                    q_head_stride as i64,
+                    kv_token_stride as i64,
+                    kv_head_stride as i64,
+                    scale,
+                )
+            }
+        })
     }
 
     fn attention_output_forward(
@@ -769,23 +784,24 @@ impl Ops for Context {
         kv_token_stride: usize,
         kv_head_stride: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_attention_output_forward)(
-                self.raw(),
-                out.raw(),
-                probs.raw(),
-                v.raw(),
-                batch as i64,
-                seq_len as i64,
-                n_heads as i64,
-                n_kv_heads as i64,
-                head_dim as i64,
-                kv_token_stride as i64,
-                kv_head_stride as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_attention_output_forward)(
+                    context,
+                    out.handle(),
+                    probs.handle(),
+                    v.handle(),
+                    batch as i64,
+                    seq_len as i64,
+                    n_heads as i64,
+                    n_kv_heads as i64,
+                    head_dim as i64,
+                    kv_token_stride as i64,
+                    kv_head_stride as i64,
+                )
+            }
+        })
     }
 
     fn attention_output_backward(
@@ -803,25 +819,26 @@ impl Ops for Context {
         kv_token_stride: usize,
         kv_head_stride: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_attention_output_backward)(
-                self.raw(),
-                dprobs.raw(),
-                dv.raw(),
-                dout.raw(),
-                probs.raw(),
-                v.raw(),
-                batch as i64,
-                seq_len as i64,
-                n_heads as i64,
-                n_kv_heads as i64,
-                head_dim as i64,
-                kv_token_stride as i64,
-                kv_head_stride as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_attention_output_backward)(
+                    context,
+                    dprobs.handle(),
+                    dv.handle(),
+                    dout.handle(),
+                    probs.handle(),
+                    v.handle(),
+                    batch as i64,
+                    seq_len as i64,
+                    n_heads as i64,
+                    n_kv_heads as i64,
+                    head_dim as i64,
+                    kv_token_stride as i64,
+                    kv_head_stride as i64,
+                )
+            }
+        })
     }
 
     fn attention_forward(
@@ -843,29 +860,30 @@ impl Ops for Context {
         kv_head_stride: usize,
         scale: f64,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_attention_forward)(
-                self.raw(),
-                out.raw(),
-                lse.raw(),
-                q.raw(),
-                k.raw(),
-                v.raw(),
-                lengths.map_or(0, Buffer::raw),
-                batch as i64,
-                seq_len as i64,
-                n_heads as i64,
-                n_kv_heads as i64,
-                head_dim as i64,
-                q_token_stride as i64,
-                q_head_stride as i64,
-                kv_token_stride as i64,
-                kv_head_stride as i64,
-                scale,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_attention_forward)(
+                    context,
+                    out.handle(),
+                    lse.handle(),
+                    q.handle(),
+                    k.handle(),
+                    v.handle(),
+                    lengths.map_or(0, Buffer::handle),
+                    batch as i64,
+                    seq_len as i64,
+                    n_heads as i64,
+                    n_kv_heads as i64,
+                    head_dim as i64,
+                    q_token_stride as i64,
+                    q_head_stride as i64,
+                    kv_token_stride as i64,
+                    kv_head_stride as i64,
+                    scale,
+                )
+            }
+        })
     }
 
     fn attention_backward(
@@ -891,33 +909,34 @@ impl Ops for Context {
         kv_head_stride: usize,
         scale: f64,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_attention_backward)(
-                self.raw(),
-                dq.raw(),
-                dk.raw(),
-                dv.raw(),
-                dout.raw(),
-                q.raw(),
-                k.raw(),
-                v.raw(),
-                out.raw(),
-                lse.raw(),
-                lengths.map_or(0, Buffer::raw),
-                batch as i64,
-                seq_len as i64,
-                n_heads as i64,
-                n_kv_heads as i64,
-                head_dim as i64,
-                q_token_stride as i64,
-                q_head_stride as i64,
-                kv_token_stride as i64,
-                kv_head_stride as i64,
-                scale,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_attention_backward)(
+                    context,
+                    dq.handle(),
+                    dk.handle(),
+                    dv.handle(),
+                    dout.handle(),
+                    q.handle(),
+                    k.handle(),
+                    v.handle(),
+                    out.handle(),
+                    lse.handle(),
+                    lengths.map_or(0, Buffer::handle),
+                    batch as i64,
+                    seq_len as i64,
+                    n_heads as i64,
+                    n_kv_heads as i64,
+                    head_dim as i64,
+                    q_token_stride as i64,
+                    q_head_stride as i64,
+                    kv_token_stride as i64,
+                    kv_head_stride as i64,
+                    scale,
+                )
+            }
+        })
     }
 
     fn cache_append(
@@ -939,29 +958,30 @@ impl Ops for Context {
         kv_token_stride: usize,
         kv_head_stride: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_cache_append)(
-                self.raw(),
-                k_cache.raw(),
-                v_cache.raw(),
-                k.raw(),
-                v.raw(),
-                block_table.map_or(0, Buffer::raw),
-                positions.raw(),
-                lengths.map_or(0, Buffer::raw),
-                batch as i64,
-                new_len as i64,
-                n_kv_heads as i64,
-                head_dim as i64,
-                page_size as i64,
-                pages_per_sequence as i64,
-                n_pages as i64,
-                kv_token_stride as i64,
-                kv_head_stride as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_cache_append)(
+                    context,
+                    k_cache.handle(),
+                    v_cache.handle(),
+                    k.handle(),
+                    v.handle(),
+                    block_table.map_or(0, Buffer::handle),
+                    positions.handle(),
+                    lengths.map_or(0, Buffer::handle),
+                    batch as i64,
+                    new_len as i64,
+                    n_kv_heads as i64,
+                    head_dim as i64,
+                    page_size as i64,
+                    pages_per_sequence as i64,
+                    n_pages as i64,
+                    kv_token_stride as i64,
+                    kv_head_stride as i64,
+                )
+            }
+        })
     }
 
     fn attention_cached_forward(
@@ -985,31 +1005,32 @@ impl Ops for Context {
         q_head_stride: usize,
         scale: f64,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_attention_cached_forward)(
-                self.raw(),
-                out.raw(),
-                q.raw(),
-                k_cache.raw(),
-                v_cache.raw(),
-                block_table.map_or(0, Buffer::raw),
-                positions.raw(),
-                lengths.map_or(0, Buffer::raw),
-                batch as i64,
-                new_len as i64,
-                n_heads as i64,
-                n_kv_heads as i64,
-                head_dim as i64,
-                page_size as i64,
-                pages_per_sequence as i64,
-                n_pages as i64,
-                q_token_stride as i64,
-                q_head_stride as i64,
-                scale,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_attention_cached_forward)(
+                    context,
+                    out.handle(),
+                    q.handle(),
+                    k_cache.handle(),
+                    v_cache.handle(),
+                    block_table.map_or(0, Buffer::handle),
+                    positions.handle(),
+                    lengths.map_or(0, Buffer::handle),
+                    batch as i64,
+                    new_len as i64,
+                    n_heads as i64,
+                    n_kv_heads as i64,
+                    head_dim as i64,
+                    page_size as i64,
+                    pages_per_sequence as i64,
+                    n_pages as i64,
+                    q_token_stride as i64,
+                    q_head_stride as i64,
+                    scale,
+                )
+            }
+        })
     }
 
     // ---------------- embedding
@@ -1023,19 +1044,20 @@ impl Ops for Context {
         vocab: usize,
         hidden: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_embedding_forward)(
-                self.raw(),
-                y.raw(),
-                ids.raw(),
-                w.raw(),
-                tokens as i64,
-                vocab as i64,
-                hidden as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_embedding_forward)(
+                    context,
+                    y.handle(),
+                    ids.handle(),
+                    w.handle(),
+                    tokens as i64,
+                    vocab as i64,
+                    hidden as i64,
+                )
+            }
+        })
     }
 
     fn embedding_backward(
@@ -1047,19 +1069,20 @@ impl Ops for Context {
         vocab: usize,
         hidden: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_embedding_backward)(
-                self.raw(),
-                dw.raw(),
-                dy.raw(),
-                ids.raw(),
-                tokens as i64,
-                vocab as i64,
-                hidden as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_embedding_backward)(
+                    context,
+                    dw.handle(),
+                    dy.handle(),
+                    ids.handle(),
+                    tokens as i64,
+                    vocab as i64,
+                    hidden as i64,
+                )
+            }
+        })
     }
 
     // ---------------- mixture of experts
@@ -1074,20 +1097,21 @@ impl Ops for Context {
         n_experts: usize,
         top_k: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_moe_route_forward)(
-                self.raw(),
-                probs.raw(),
-                experts.raw(),
-                weights.raw(),
-                logits.raw(),
-                tokens as i64,
-                n_experts as i64,
-                top_k as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_moe_route_forward)(
+                    context,
+                    probs.handle(),
+                    experts.handle(),
+                    weights.handle(),
+                    logits.handle(),
+                    tokens as i64,
+                    n_experts as i64,
+                    top_k as i64,
+                )
+            }
+        })
     }
 
     fn moe_route_backward(
@@ -1103,23 +1127,24 @@ impl Ops for Context {
         n_experts: usize,
         top_k: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_moe_route_backward)(
-                self.raw(),
-                dlogits.raw(),
-                dweights.raw(),
-                dprobs.map_or(0, Buffer::raw),
-                dlogits_z.map_or(0, Buffer::raw),
-                probs.raw(),
-                experts.raw(),
-                weights.raw(),
-                tokens as i64,
-                n_experts as i64,
-                top_k as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_moe_route_backward)(
+                    context,
+                    dlogits.handle(),
+                    dweights.handle(),
+                    dprobs.map_or(0, Buffer::handle),
+                    dlogits_z.map_or(0, Buffer::handle),
+                    probs.handle(),
+                    experts.handle(),
+                    weights.handle(),
+                    tokens as i64,
+                    n_experts as i64,
+                    top_k as i64,
+                )
+            }
+        })
     }
 
     fn moe_dispatch_forward(
@@ -1132,20 +1157,21 @@ impl Ops for Context {
         n_experts: usize,
         top_k: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_moe_dispatch_forward)(
-                self.raw(),
-                offsets.raw(),
-                row_token.raw(),
-                token_row.raw(),
-                experts.raw(),
-                tokens as i64,
-                n_experts as i64,
-                top_k as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_moe_dispatch_forward)(
+                    context,
+                    offsets.handle(),
+                    row_token.handle(),
+                    token_row.handle(),
+                    experts.handle(),
+                    tokens as i64,
+                    n_experts as i64,
+                    top_k as i64,
+                )
+            }
+        })
     }
 
     fn moe_dispatch_backward(
@@ -1157,19 +1183,20 @@ impl Ops for Context {
         top_k: usize,
         hidden: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_moe_dispatch_backward)(
-                self.raw(),
-                dx.raw(),
-                drows.raw(),
-                token_row.raw(),
-                tokens as i64,
-                top_k as i64,
-                hidden as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_moe_dispatch_backward)(
+                    context,
+                    dx.handle(),
+                    drows.handle(),
+                    token_row.handle(),
+                    tokens as i64,
+                    top_k as i64,
+                    hidden as i64,
+                )
+            }
+        })
     }
 
     fn moe_combine_forward(
@@ -1183,21 +1210,22 @@ impl Ops for Context {
         top_k: usize,
         hidden: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_moe_combine_forward)(
-                self.raw(),
-                y.raw(),
-                residual.map_or(0, Buffer::raw),
-                rows.raw(),
-                weights.raw(),
-                token_row.raw(),
-                tokens as i64,
-                top_k as i64,
-                hidden as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_moe_combine_forward)(
+                    context,
+                    y.handle(),
+                    residual.map_or(0, Buffer::handle),
+                    rows.handle(),
+                    weights.handle(),
+                    token_row.handle(),
+                    tokens as i64,
+                    top_k as i64,
+                    hidden as i64,
+                )
+            }
+        })
     }
 
     fn moe_combine_backward(
@@ -1212,22 +1240,23 @@ impl Ops for Context {
         top_k: usize,
         hidden: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_moe_combine_backward)(
-                self.raw(),
-                drows.raw(),
-                dweights.raw(),
-                dy.raw(),
-                rows.raw(),
-                weights.raw(),
-                token_row.raw(),
-                tokens as i64,
-                top_k as i64,
-                hidden as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_moe_combine_backward)(
+                    context,
+                    drows.handle(),
+                    dweights.handle(),
+                    dy.handle(),
+                    rows.handle(),
+                    weights.handle(),
+                    token_row.handle(),
+                    tokens as i64,
+                    top_k as i64,
+                    hidden as i64,
+                )
+            }
+        })
     }
 
     fn moe_balance_loss_forward(
@@ -1240,20 +1269,21 @@ impl Ops for Context {
         n_experts: usize,
         top_k: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_moe_balance_loss_forward)(
-                self.raw(),
-                loss.raw(),
-                fractions.raw(),
-                probs.raw(),
-                experts.raw(),
-                tokens as i64,
-                n_experts as i64,
-                top_k as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_moe_balance_loss_forward)(
+                    context,
+                    loss.handle(),
+                    fractions.handle(),
+                    probs.handle(),
+                    experts.handle(),
+                    tokens as i64,
+                    n_experts as i64,
+                    top_k as i64,
+                )
+            }
+        })
     }
 
     fn moe_balance_loss_backward(
@@ -1265,19 +1295,20 @@ impl Ops for Context {
         top_k: usize,
         coef: f64,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_moe_balance_loss_backward)(
-                self.raw(),
-                dprobs.raw(),
-                fractions.raw(),
-                tokens as i64,
-                n_experts as i64,
-                top_k as i64,
-                coef,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_moe_balance_loss_backward)(
+                    context,
+                    dprobs.handle(),
+                    fractions.handle(),
+                    tokens as i64,
+                    n_experts as i64,
+                    top_k as i64,
+                    coef,
+                )
+            }
+        })
     }
 
     fn moe_z_loss_forward(
@@ -1287,17 +1318,18 @@ impl Ops for Context {
         tokens: usize,
         n_experts: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_moe_z_loss_forward)(
-                self.raw(),
-                loss.raw(),
-                logits.raw(),
-                tokens as i64,
-                n_experts as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_moe_z_loss_forward)(
+                    context,
+                    loss.handle(),
+                    logits.handle(),
+                    tokens as i64,
+                    n_experts as i64,
+                )
+            }
+        })
     }
 
     fn moe_z_loss_backward(
@@ -1308,18 +1340,19 @@ impl Ops for Context {
         n_experts: usize,
         coef: f64,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_moe_z_loss_backward)(
-                self.raw(),
-                dlogits.raw(),
-                logits.raw(),
-                tokens as i64,
-                n_experts as i64,
-                coef,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_moe_z_loss_backward)(
+                    context,
+                    dlogits.handle(),
+                    logits.handle(),
+                    tokens as i64,
+                    n_experts as i64,
+                    coef,
+                )
+            }
+        })
     }
 
     // ---------------- cross entropy
@@ -1331,17 +1364,18 @@ impl Ops for Context {
         rows: usize,
         vocab: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_cross_entropy_count)(
-                self.raw(),
-                count.raw(),
-                targets.raw(),
-                rows as i64,
-                vocab as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_cross_entropy_count)(
+                    context,
+                    count.handle(),
+                    targets.handle(),
+                    rows as i64,
+                    vocab as i64,
+                )
+            }
+        })
     }
 
     fn cross_entropy_forward(
@@ -1355,21 +1389,22 @@ impl Ops for Context {
         vocab: usize,
         ld: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_cross_entropy_forward)(
-                self.raw(),
-                loss.raw(),
-                losses.raw(),
-                lse.raw(),
-                logits.raw(),
-                targets.raw(),
-                rows as i64,
-                vocab as i64,
-                ld as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_cross_entropy_forward)(
+                    context,
+                    loss.handle(),
+                    losses.handle(),
+                    lse.handle(),
+                    logits.handle(),
+                    targets.handle(),
+                    rows as i64,
+                    vocab as i64,
+                    ld as i64,
+                )
+            }
+        })
     }
 
     fn cross_entropy_backward(
@@ -1383,30 +1418,31 @@ impl Ops for Context {
         vocab: usize,
         ld: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_cross_entropy_backward)(
-                self.raw(),
-                dlogits.raw(),
-                logits.raw(),
-                lse.raw(),
-                targets.raw(),
-                count.raw(),
-                rows as i64,
-                vocab as i64,
-                ld as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_cross_entropy_backward)(
+                    context,
+                    dlogits.handle(),
+                    logits.handle(),
+                    lse.handle(),
+                    targets.handle(),
+                    count.handle(),
+                    rows as i64,
+                    vocab as i64,
+                    ld as i64,
+                )
+            }
+        })
     }
 
     // ---------------- optimizer
 
     fn sum_of_squares(&self, sum: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status =
-            unsafe { (self.table().cunn_sum_of_squares)(self.raw(), sum.raw(), x.raw(), n as i64) };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe { (table.cunn_sum_of_squares)(context, sum.handle(), x.handle(), n as i64) }
+        })
     }
 
     fn clip_scale(
@@ -1418,19 +1454,20 @@ impl Ops for Context {
         sum: &Buffer,
         max_norm: f64,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_clip_scale)(
-                self.raw(),
-                scale.raw(),
-                norm.raw(),
-                nonfinite.raw(),
-                applied.raw(),
-                sum.raw(),
-                max_norm,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_clip_scale)(
+                    context,
+                    scale.handle(),
+                    norm.handle(),
+                    nonfinite.handle(),
+                    applied.handle(),
+                    sum.handle(),
+                    max_norm,
+                )
+            }
+        })
     }
 
     fn adamw_step(
@@ -1452,29 +1489,30 @@ impl Ops for Context {
         eps: f64,
         weight_decay: f64,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_adamw_step)(
-                self.raw(),
-                param.raw(),
-                master.map_or(0, Buffer::raw),
-                m.raw(),
-                v.raw(),
-                grad.raw(),
-                lr.raw(),
-                scale.raw(),
-                nonfinite.raw(),
-                applied.raw(),
-                seed.map_or(0, Buffer::raw),
-                n as i64,
-                start as i64,
-                beta1,
-                beta2,
-                eps,
-                weight_decay,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_adamw_step)(
+                    context,
+                    param.handle(),
+                    master.map_or(0, Buffer::handle),
+                    m.handle(),
+                    v.handle(),
+                    grad.handle(),
+                    lr.handle(),
+                    scale.handle(),
+                    nonfinite.handle(),
+                    applied.handle(),
+                    seed.map_or(0, Buffer::handle),
+                    n as i64,
+                    start as i64,
+                    beta1,
+                    beta2,
+                    eps,
+                    weight_decay,
+                )
+            }
+        })
     }
 
     // ---------------- decode
@@ -1487,18 +1525,19 @@ impl Ops for Context {
         cols: usize,
         ld: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_argmax)(
-                self.raw(),
-                ids.raw(),
-                logits.raw(),
-                rows as i64,
-                cols as i64,
-                ld as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_argmax)(
+                    context,
+                    ids.handle(),
+                    logits.handle(),
+                    rows as i64,
+                    cols as i64,
+                    ld as i64,
+                )
+            }
+        })
     }
 
     fn sample(
@@ -1515,24 +1554,25 @@ impl Ops for Context {
         cols: usize,
         ld: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_sample)(
-                self.raw(),
-                ids.raw(),
-                logits.raw(),
-                temperature.raw(),
-                top_k.raw(),
-                top_p.raw(),
-                samples.raw(),
-                positions.raw(),
-                seed.raw(),
-                rows as i64,
-                cols as i64,
-                ld as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_sample)(
+                    context,
+                    ids.handle(),
+                    logits.handle(),
+                    temperature.handle(),
+                    top_k.handle(),
+                    top_p.handle(),
+                    samples.handle(),
+                    positions.handle(),
+                    seed.handle(),
+                    rows as i64,
+                    cols as i64,
+                    ld as i64,
+                )
+            }
+        })
     }
 
     fn decode_advance(
@@ -1543,18 +1583,19 @@ impl Ops for Context {
         batch: usize,
         eos_id: i64,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_decode_advance)(
-                self.raw(),
-                positions.raw(),
-                finished.raw(),
-                ids.raw(),
-                batch as i64,
-                eos_id,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_decode_advance)(
+                    context,
+                    positions.handle(),
+                    finished.handle(),
+                    ids.handle(),
+                    batch as i64,
+                    eos_id,
+                )
+            }
+        })
     }
 
     // ---------------- random: Philox4x32-10 (Salmon et al. 2011)
@@ -1567,18 +1608,19 @@ impl Ops for Context {
         seed: i64,
         tensor: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_random_init)(
-                self.raw(),
-                y.raw(),
-                n as i64,
-                start as i64,
-                seed,
-                tensor as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_random_init)(
+                    context,
+                    y.handle(),
+                    n as i64,
+                    start as i64,
+                    seed,
+                    tensor as i64,
+                )
+            }
+        })
     }
 
     fn random_uniform(
@@ -1590,33 +1632,36 @@ impl Ops for Context {
         stream: i32,
         sub: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_random_uniform)(
-                self.raw(),
-                y.raw(),
-                n as i64,
-                start as i64,
-                seed,
-                stream,
-                sub as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_random_uniform)(
+                    context,
+                    y.handle(),
+                    n as i64,
+                    start as i64,
+                    seed,
+                    stream,
+                    sub as i64,
+                )
+            }
+        })
     }
 
     // ---------------- conversion and layout
 
     fn copy(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe { (self.table().cunn_copy)(self.raw(), y.raw(), x.raw(), n as i64) };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe { (table.cunn_copy)(context, y.handle(), x.handle(), n as i64) }
+        })
     }
 
     fn cast(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe { (self.table().cunn_cast)(self.raw(), y.raw(), x.raw(), n as i64) };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe { (table.cunn_cast)(context, y.handle(), x.handle(), n as i64) }
+        })
     }
 
     fn pack(
@@ -1629,33 +1674,34 @@ impl Ops for Context {
         ldy: usize,
         ldx: usize,
     ) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status = unsafe {
-            (self.table().cunn_pack)(
-                self.raw(),
-                y.raw(),
-                x.raw(),
-                i32::from(transpose),
-                rows as i64,
-                cols as i64,
-                ldy as i64,
-                ldx as i64,
-            )
-        };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_pack)(
+                    context,
+                    y.handle(),
+                    x.handle(),
+                    i32::from(transpose),
+                    rows as i64,
+                    cols as i64,
+                    ldy as i64,
+                    ldx as i64,
+                )
+            }
+        })
     }
 
     fn quantize(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status =
-            unsafe { (self.table().cunn_quantize)(self.raw(), y.raw(), x.raw(), n as i64) };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe { (table.cunn_quantize)(context, y.handle(), x.handle(), n as i64) }
+        })
     }
 
     fn dequantize(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
-        // SAFETY: the table is of this ABI; the library checks its arguments.
-        let status =
-            unsafe { (self.table().cunn_dequantize)(self.raw(), y.raw(), x.raw(), n as i64) };
-        self.check(status)
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe { (table.cunn_dequantize)(context, y.handle(), x.handle(), n as i64) }
+        })
     }
 }

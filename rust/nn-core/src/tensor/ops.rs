@@ -1,7 +1,7 @@
 //! The operations that every backend has,
 //! generated from cuda/include/cunn.h by cuda/tools/bindings.py.
 
-use crate::tensor::TensorResult;
+use crate::tensor::{Buffer, TensorResult};
 
 /// Operations on buffers: outputs, inputs, dims, scalars.
 ///
@@ -10,84 +10,51 @@ use crate::tensor::TensorResult;
 /// Buffers are shared references because an operation may write where it reads ("may alias").
 #[allow(clippy::too_many_arguments)]
 pub trait Ops {
-    /// What the operations read and write.
-    type Buffer;
-
     // ---------------- elementwise
 
     /// ```text
     /// y[i] = a[i] + b[i]; y may alias a or b. f32.
     /// ```
-    fn add_forward(
-        &self,
-        y: &Self::Buffer,
-        a: &Self::Buffer,
-        b: &Self::Buffer,
-        n: usize,
-    ) -> TensorResult<()>;
+    fn add_forward(&self, y: &Buffer, a: &Buffer, b: &Buffer, n: usize) -> TensorResult<()>;
 
     /// ```text
     /// y[i] = a[i] b[i]; y may alias a or b. f32.
     /// ```
-    fn mul_forward(
-        &self,
-        y: &Self::Buffer,
-        a: &Self::Buffer,
-        b: &Self::Buffer,
-        n: usize,
-    ) -> TensorResult<()>;
+    fn mul_forward(&self, y: &Buffer, a: &Buffer, b: &Buffer, n: usize) -> TensorResult<()>;
 
     /// ```text
     /// da[i] = dy[i] b[i], db[i] = dy[i] a[i].
     /// ```
     fn mul_backward(
         &self,
-        da: &Self::Buffer,
-        db: &Self::Buffer,
-        dy: &Self::Buffer,
-        a: &Self::Buffer,
-        b: &Self::Buffer,
+        da: &Buffer,
+        db: &Buffer,
+        dy: &Buffer,
+        a: &Buffer,
+        b: &Buffer,
         n: usize,
     ) -> TensorResult<()>;
 
     /// ```text
     /// y[i] = alpha x[i]; y may alias x. The backward is the same op on dy.
     /// ```
-    fn scale_forward(
-        &self,
-        y: &Self::Buffer,
-        x: &Self::Buffer,
-        n: usize,
-        alpha: f64,
-    ) -> TensorResult<()>;
+    fn scale_forward(&self, y: &Buffer, x: &Buffer, n: usize, alpha: f64) -> TensorResult<()>;
 
     /// ```text
     /// y[i] = x[i] / (1 + exp(-x[i])); y may alias x.
     /// ```
-    fn silu_forward(&self, y: &Self::Buffer, x: &Self::Buffer, n: usize) -> TensorResult<()>;
+    fn silu_forward(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()>;
 
     /// ```text
     /// dx[i] = dy[i] s (1 + x[i] (1 - s)), s = 1 / (1 + exp(-x[i])); dx may alias dy.
     /// ```
-    fn silu_backward(
-        &self,
-        dx: &Self::Buffer,
-        dy: &Self::Buffer,
-        x: &Self::Buffer,
-        n: usize,
-    ) -> TensorResult<()>;
+    fn silu_backward(&self, dx: &Buffer, dy: &Buffer, x: &Buffer, n: usize) -> TensorResult<()>;
 
     /// ```text
     /// y[i] = silu(gate[i]) up[i] (Shazeer 2020, GLU variants); y any float; y may alias gate or
     /// up of the same dtype.
     /// ```
-    fn swiglu_forward(
-        &self,
-        y: &Self::Buffer,
-        gate: &Self::Buffer,
-        up: &Self::Buffer,
-        n: usize,
-    ) -> TensorResult<()>;
+    fn swiglu_forward(&self, y: &Buffer, gate: &Buffer, up: &Buffer, n: usize) -> TensorResult<()>;
 
     /// ```text
     /// dgate[i] = dy[i] up[i] silu'(gate[i]), dup[i] = dy[i] silu(gate[i]); dgate may alias gate,
@@ -95,18 +62,18 @@ pub trait Ops {
     /// ```
     fn swiglu_backward(
         &self,
-        dgate: &Self::Buffer,
-        dup: &Self::Buffer,
-        dy: &Self::Buffer,
-        gate: &Self::Buffer,
-        up: &Self::Buffer,
+        dgate: &Buffer,
+        dup: &Buffer,
+        dy: &Buffer,
+        gate: &Buffer,
+        up: &Buffer,
         n: usize,
     ) -> TensorResult<()>;
 
     /// ```text
     /// y[i] = value, any dtype but q8 and q4.
     /// ```
-    fn fill(&self, y: &Self::Buffer, n: usize, value: f64) -> TensorResult<()>;
+    fn fill(&self, y: &Buffer, n: usize, value: f64) -> TensorResult<()>;
 
     // ---------------- softmax and top-k over the columns of a matrix
 
@@ -116,8 +83,8 @@ pub trait Ops {
     /// ```
     fn softmax_forward(
         &self,
-        y: &Self::Buffer,
-        x: &Self::Buffer,
+        y: &Buffer,
+        x: &Buffer,
         rows: usize,
         cols: usize,
         ldy: usize,
@@ -129,9 +96,9 @@ pub trait Ops {
     /// ```
     fn softmax_backward(
         &self,
-        dx: &Self::Buffer,
-        dy: &Self::Buffer,
-        y: &Self::Buffer,
+        dx: &Buffer,
+        dy: &Buffer,
+        y: &Buffer,
         rows: usize,
         cols: usize,
         ld: usize,
@@ -144,9 +111,9 @@ pub trait Ops {
     /// ```
     fn top_k_forward(
         &self,
-        values: &Self::Buffer,
-        indices: &Self::Buffer,
-        x: &Self::Buffer,
+        values: &Buffer,
+        indices: &Buffer,
+        x: &Buffer,
         rows: usize,
         cols: usize,
         ldx: usize,
@@ -158,9 +125,9 @@ pub trait Ops {
     /// ```
     fn top_k_backward(
         &self,
-        dx: &Self::Buffer,
-        dvalues: &Self::Buffer,
-        indices: &Self::Buffer,
+        dx: &Buffer,
+        dvalues: &Buffer,
+        indices: &Buffer,
         rows: usize,
         cols: usize,
         ldx: usize,
@@ -173,10 +140,10 @@ pub trait Ops {
     /// ```
     fn softmax_top_k_forward(
         &self,
-        probs: &Self::Buffer,
-        values: &Self::Buffer,
-        indices: &Self::Buffer,
-        x: &Self::Buffer,
+        probs: &Buffer,
+        values: &Buffer,
+        indices: &Buffer,
+        x: &Buffer,
         rows: usize,
         cols: usize,
         ldx: usize,
@@ -189,10 +156,10 @@ pub trait Ops {
     /// ```
     fn softmax_top_k_backward(
         &self,
-        dx: &Self::Buffer,
-        dvalues: &Self::Buffer,
-        indices: &Self::Buffer,
-        probs: &Self::Buffer,
+        dx: &Buffer,
+        dvalues: &Buffer,
+        indices: &Buffer,
+        probs: &Buffer,
         rows: usize,
         cols: usize,
         ldx: usize,
@@ -207,10 +174,10 @@ pub trait Ops {
     /// ```
     fn rmsnorm_forward(
         &self,
-        y: &Self::Buffer,
-        rstd: &Self::Buffer,
-        x: &Self::Buffer,
-        w: &Self::Buffer,
+        y: &Buffer,
+        rstd: &Buffer,
+        x: &Buffer,
+        w: &Buffer,
         rows: usize,
         cols: usize,
         eps: f64,
@@ -222,12 +189,12 @@ pub trait Ops {
     /// ```
     fn rmsnorm_backward(
         &self,
-        dx: &Self::Buffer,
-        dw: &Self::Buffer,
-        dy: &Self::Buffer,
-        x: &Self::Buffer,
-        w: &Self::Buffer,
-        rstd: &Self::Buffer,
+        dx: &Buffer,
+        dw: &Buffer,
+        dy: &Buffer,
+        x: &Buffer,
+        w: &Buffer,
+        rstd: &Buffer,
         rows: usize,
         cols: usize,
     ) -> TensorResult<()>;
@@ -237,12 +204,12 @@ pub trait Ops {
     /// ```
     fn rmsnorm_residual_forward(
         &self,
-        y: &Self::Buffer,
-        h: &Self::Buffer,
-        rstd: &Self::Buffer,
-        x: &Self::Buffer,
-        residual: &Self::Buffer,
-        w: &Self::Buffer,
+        y: &Buffer,
+        h: &Buffer,
+        rstd: &Buffer,
+        x: &Buffer,
+        residual: &Buffer,
+        w: &Buffer,
         rows: usize,
         cols: usize,
         eps: f64,
@@ -254,13 +221,13 @@ pub trait Ops {
     /// ```
     fn rmsnorm_residual_backward(
         &self,
-        dx: &Self::Buffer,
-        dw: &Self::Buffer,
-        dy: &Self::Buffer,
-        dh: &Self::Buffer,
-        h: &Self::Buffer,
-        w: &Self::Buffer,
-        rstd: &Self::Buffer,
+        dx: &Buffer,
+        dw: &Buffer,
+        dy: &Buffer,
+        dh: &Buffer,
+        h: &Buffer,
+        w: &Buffer,
+        rstd: &Buffer,
         rows: usize,
         cols: usize,
     ) -> TensorResult<()>;
@@ -276,9 +243,9 @@ pub trait Ops {
     /// ```
     fn gemm(
         &self,
-        c: &Self::Buffer,
-        a: &Self::Buffer,
-        b: &Self::Buffer,
+        c: &Buffer,
+        a: &Buffer,
+        b: &Buffer,
         trans_a: bool,
         trans_b: bool,
         m: usize,
@@ -297,9 +264,9 @@ pub trait Ops {
     /// ```
     fn gemm_batched(
         &self,
-        c: &Self::Buffer,
-        a: &Self::Buffer,
-        b: &Self::Buffer,
+        c: &Buffer,
+        a: &Buffer,
+        b: &Buffer,
         trans_a: bool,
         trans_b: bool,
         batch: usize,
@@ -325,11 +292,11 @@ pub trait Ops {
     /// ```
     fn gemm_grouped_rows(
         &self,
-        c: &Self::Buffer,
-        a: &Self::Buffer,
-        b: &Self::Buffer,
-        offsets: &Self::Buffer,
-        a_rows: Option<&Self::Buffer>,
+        c: &Buffer,
+        a: &Buffer,
+        b: &Buffer,
+        offsets: &Buffer,
+        a_rows: Option<&Buffer>,
         trans_b: bool,
         groups: usize,
         m: usize,
@@ -351,11 +318,11 @@ pub trait Ops {
     /// ```
     fn gemm_grouped_inner(
         &self,
-        c: &Self::Buffer,
-        a: &Self::Buffer,
-        b: &Self::Buffer,
-        offsets: &Self::Buffer,
-        b_rows: Option<&Self::Buffer>,
+        c: &Buffer,
+        a: &Buffer,
+        b: &Buffer,
+        offsets: &Buffer,
+        b_rows: Option<&Buffer>,
         groups: usize,
         m: usize,
         n: usize,
@@ -377,8 +344,8 @@ pub trait Ops {
     /// ```
     fn rope_frequencies(
         &self,
-        cos: &Self::Buffer,
-        sin: &Self::Buffer,
+        cos: &Buffer,
+        sin: &Buffer,
         positions: usize,
         head_dim: usize,
         theta: f64,
@@ -394,13 +361,13 @@ pub trait Ops {
     /// ```
     fn rope_forward(
         &self,
-        q_out: &Self::Buffer,
-        k_out: &Self::Buffer,
-        q: &Self::Buffer,
-        k: &Self::Buffer,
-        cos: &Self::Buffer,
-        sin: &Self::Buffer,
-        positions: &Self::Buffer,
+        q_out: &Buffer,
+        k_out: &Buffer,
+        q: &Buffer,
+        k: &Buffer,
+        cos: &Buffer,
+        sin: &Buffer,
+        positions: &Buffer,
         tokens: usize,
         n_heads: usize,
         n_kv_heads: usize,
@@ -417,13 +384,13 @@ pub trait Ops {
     /// ```
     fn rope_backward(
         &self,
-        dq: &Self::Buffer,
-        dk: &Self::Buffer,
-        dq_out: &Self::Buffer,
-        dk_out: &Self::Buffer,
-        cos: &Self::Buffer,
-        sin: &Self::Buffer,
-        positions: &Self::Buffer,
+        dq: &Buffer,
+        dk: &Buffer,
+        dq_out: &Buffer,
+        dk_out: &Buffer,
+        cos: &Buffer,
+        sin: &Buffer,
+        positions: &Buffer,
         tokens: usize,
         n_heads: usize,
         n_kv_heads: usize,
@@ -449,9 +416,9 @@ pub trait Ops {
     /// ```
     fn attention_scores_forward(
         &self,
-        scores: &Self::Buffer,
-        q: &Self::Buffer,
-        k: &Self::Buffer,
+        scores: &Buffer,
+        q: &Buffer,
+        k: &Buffer,
         batch: usize,
         seq_len: usize,
         n_heads: usize,
@@ -470,11 +437,11 @@ pub trait Ops {
     /// ```
     fn attention_scores_backward(
         &self,
-        dq: &Self::Buffer,
-        dk: &Self::Buffer,
-        dscores: &Self::Buffer,
-        q: &Self::Buffer,
-        k: &Self::Buffer,
+        dq: &Buffer,
+        dk: &Buffer,
+        dscores: &Buffer,
+        q: &Buffer,
+        k: &Buffer,
         batch: usize,
         seq_len: usize,
         n_heads: usize,
@@ -492,9 +459,9 @@ pub trait Ops {
     /// ```
     fn attention_output_forward(
         &self,
-        out: &Self::Buffer,
-        probs: &Self::Buffer,
-        v: &Self::Buffer,
+        out: &Buffer,
+        probs: &Buffer,
+        v: &Buffer,
         batch: usize,
         seq_len: usize,
         n_heads: usize,
@@ -510,11 +477,11 @@ pub trait Ops {
     /// ```
     fn attention_output_backward(
         &self,
-        dprobs: &Self::Buffer,
-        dv: &Self::Buffer,
-        dout: &Self::Buffer,
-        probs: &Self::Buffer,
-        v: &Self::Buffer,
+        dprobs: &Buffer,
+        dv: &Buffer,
+        dout: &Buffer,
+        probs: &Buffer,
+        v: &Buffer,
         batch: usize,
         seq_len: usize,
         n_heads: usize,
@@ -533,12 +500,12 @@ pub trait Ops {
     /// ```
     fn attention_forward(
         &self,
-        out: &Self::Buffer,
-        lse: &Self::Buffer,
-        q: &Self::Buffer,
-        k: &Self::Buffer,
-        v: &Self::Buffer,
-        lengths: Option<&Self::Buffer>,
+        out: &Buffer,
+        lse: &Buffer,
+        q: &Buffer,
+        k: &Buffer,
+        v: &Buffer,
+        lengths: Option<&Buffer>,
         batch: usize,
         seq_len: usize,
         n_heads: usize,
@@ -560,16 +527,16 @@ pub trait Ops {
     /// ```
     fn attention_backward(
         &self,
-        dq: &Self::Buffer,
-        dk: &Self::Buffer,
-        dv: &Self::Buffer,
-        dout: &Self::Buffer,
-        q: &Self::Buffer,
-        k: &Self::Buffer,
-        v: &Self::Buffer,
-        out: &Self::Buffer,
-        lse: &Self::Buffer,
-        lengths: Option<&Self::Buffer>,
+        dq: &Buffer,
+        dk: &Buffer,
+        dv: &Buffer,
+        dout: &Buffer,
+        q: &Buffer,
+        k: &Buffer,
+        v: &Buffer,
+        out: &Buffer,
+        lse: &Buffer,
+        lengths: Option<&Buffer>,
         batch: usize,
         seq_len: usize,
         n_heads: usize,
@@ -592,13 +559,13 @@ pub trait Ops {
     /// ```
     fn cache_append(
         &self,
-        k_cache: &Self::Buffer,
-        v_cache: &Self::Buffer,
-        k: &Self::Buffer,
-        v: &Self::Buffer,
-        block_table: Option<&Self::Buffer>,
-        positions: &Self::Buffer,
-        lengths: Option<&Self::Buffer>,
+        k_cache: &Buffer,
+        v_cache: &Buffer,
+        k: &Buffer,
+        v: &Buffer,
+        block_table: Option<&Buffer>,
+        positions: &Buffer,
+        lengths: Option<&Buffer>,
         batch: usize,
         new_len: usize,
         n_kv_heads: usize,
@@ -617,13 +584,13 @@ pub trait Ops {
     /// ```
     fn attention_cached_forward(
         &self,
-        out: &Self::Buffer,
-        q: &Self::Buffer,
-        k_cache: &Self::Buffer,
-        v_cache: &Self::Buffer,
-        block_table: Option<&Self::Buffer>,
-        positions: &Self::Buffer,
-        lengths: Option<&Self::Buffer>,
+        out: &Buffer,
+        q: &Buffer,
+        k_cache: &Buffer,
+        v_cache: &Buffer,
+        block_table: Option<&Buffer>,
+        positions: &Buffer,
+        lengths: Option<&Buffer>,
         batch: usize,
         new_len: usize,
         n_heads: usize,
@@ -644,9 +611,9 @@ pub trait Ops {
     /// ```
     fn embedding_forward(
         &self,
-        y: &Self::Buffer,
-        ids: &Self::Buffer,
-        w: &Self::Buffer,
+        y: &Buffer,
+        ids: &Buffer,
+        w: &Buffer,
         tokens: usize,
         vocab: usize,
         hidden: usize,
@@ -657,9 +624,9 @@ pub trait Ops {
     /// ```
     fn embedding_backward(
         &self,
-        dw: &Self::Buffer,
-        dy: &Self::Buffer,
-        ids: &Self::Buffer,
+        dw: &Buffer,
+        dy: &Buffer,
+        ids: &Buffer,
         tokens: usize,
         vocab: usize,
         hidden: usize,
@@ -676,10 +643,10 @@ pub trait Ops {
     /// ```
     fn moe_route_forward(
         &self,
-        probs: &Self::Buffer,
-        experts: &Self::Buffer,
-        weights: &Self::Buffer,
-        logits: &Self::Buffer,
+        probs: &Buffer,
+        experts: &Buffer,
+        weights: &Buffer,
+        logits: &Buffer,
         tokens: usize,
         n_experts: usize,
         top_k: usize,
@@ -693,13 +660,13 @@ pub trait Ops {
     /// ```
     fn moe_route_backward(
         &self,
-        dlogits: &Self::Buffer,
-        dweights: &Self::Buffer,
-        dprobs: Option<&Self::Buffer>,
-        dlogits_z: Option<&Self::Buffer>,
-        probs: &Self::Buffer,
-        experts: &Self::Buffer,
-        weights: &Self::Buffer,
+        dlogits: &Buffer,
+        dweights: &Buffer,
+        dprobs: Option<&Buffer>,
+        dlogits_z: Option<&Buffer>,
+        probs: &Buffer,
+        experts: &Buffer,
+        weights: &Buffer,
         tokens: usize,
         n_experts: usize,
         top_k: usize,
@@ -711,10 +678,10 @@ pub trait Ops {
     /// ```
     fn moe_dispatch_forward(
         &self,
-        offsets: &Self::Buffer,
-        row_token: &Self::Buffer,
-        token_row: &Self::Buffer,
-        experts: &Self::Buffer,
+        offsets: &Buffer,
+        row_token: &Buffer,
+        token_row: &Buffer,
+        experts: &Buffer,
         tokens: usize,
         n_experts: usize,
         top_k: usize,
@@ -725,9 +692,9 @@ pub trait Ops {
     /// ```
     fn moe_dispatch_backward(
         &self,
-        dx: &Self::Buffer,
-        drows: &Self::Buffer,
-        token_row: &Self::Buffer,
+        dx: &Buffer,
+        drows: &Buffer,
+        token_row: &Buffer,
         tokens: usize,
         top_k: usize,
         hidden: usize,
@@ -740,11 +707,11 @@ pub trait Ops {
     /// ```
     fn moe_combine_forward(
         &self,
-        y: &Self::Buffer,
-        residual: Option<&Self::Buffer>,
-        rows: &Self::Buffer,
-        weights: &Self::Buffer,
-        token_row: &Self::Buffer,
+        y: &Buffer,
+        residual: Option<&Buffer>,
+        rows: &Buffer,
+        weights: &Buffer,
+        token_row: &Buffer,
         tokens: usize,
         top_k: usize,
         hidden: usize,
@@ -756,12 +723,12 @@ pub trait Ops {
     /// ```
     fn moe_combine_backward(
         &self,
-        drows: &Self::Buffer,
-        dweights: &Self::Buffer,
-        dy: &Self::Buffer,
-        rows: &Self::Buffer,
-        weights: &Self::Buffer,
-        token_row: &Self::Buffer,
+        drows: &Buffer,
+        dweights: &Buffer,
+        dy: &Buffer,
+        rows: &Buffer,
+        weights: &Buffer,
+        token_row: &Buffer,
         tokens: usize,
         top_k: usize,
         hidden: usize,
@@ -773,10 +740,10 @@ pub trait Ops {
     /// ```
     fn moe_balance_loss_forward(
         &self,
-        loss: &Self::Buffer,
-        fractions: &Self::Buffer,
-        probs: &Self::Buffer,
-        experts: &Self::Buffer,
+        loss: &Buffer,
+        fractions: &Buffer,
+        probs: &Buffer,
+        experts: &Buffer,
         tokens: usize,
         n_experts: usize,
         top_k: usize,
@@ -787,8 +754,8 @@ pub trait Ops {
     /// ```
     fn moe_balance_loss_backward(
         &self,
-        dprobs: &Self::Buffer,
-        fractions: &Self::Buffer,
+        dprobs: &Buffer,
+        fractions: &Buffer,
         tokens: usize,
         n_experts: usize,
         top_k: usize,
@@ -800,8 +767,8 @@ pub trait Ops {
     /// ```
     fn moe_z_loss_forward(
         &self,
-        loss: &Self::Buffer,
-        logits: &Self::Buffer,
+        loss: &Buffer,
+        logits: &Buffer,
         tokens: usize,
         n_experts: usize,
     ) -> TensorResult<()>;
@@ -811,8 +778,8 @@ pub trait Ops {
     /// ```
     fn moe_z_loss_backward(
         &self,
-        dlogits: &Self::Buffer,
-        logits: &Self::Buffer,
+        dlogits: &Buffer,
+        logits: &Buffer,
         tokens: usize,
         n_experts: usize,
         coef: f64,
@@ -826,8 +793,8 @@ pub trait Ops {
     /// ```
     fn cross_entropy_count(
         &self,
-        count: &Self::Buffer,
-        targets: &Self::Buffer,
+        count: &Buffer,
+        targets: &Buffer,
         rows: usize,
         vocab: usize,
     ) -> TensorResult<()>;
@@ -838,11 +805,11 @@ pub trait Ops {
     /// ```
     fn cross_entropy_forward(
         &self,
-        loss: &Self::Buffer,
-        losses: &Self::Buffer,
-        lse: &Self::Buffer,
-        logits: &Self::Buffer,
-        targets: &Self::Buffer,
+        loss: &Buffer,
+        losses: &Buffer,
+        lse: &Buffer,
+        logits: &Buffer,
+        targets: &Buffer,
         rows: usize,
         vocab: usize,
         ld: usize,
@@ -855,11 +822,11 @@ pub trait Ops {
     /// ```
     fn cross_entropy_backward(
         &self,
-        dlogits: &Self::Buffer,
-        logits: &Self::Buffer,
-        lse: &Self::Buffer,
-        targets: &Self::Buffer,
-        count: &Self::Buffer,
+        dlogits: &Buffer,
+        logits: &Buffer,
+        lse: &Buffer,
+        targets: &Buffer,
+        count: &Buffer,
         rows: usize,
         vocab: usize,
         ld: usize,
@@ -871,7 +838,7 @@ pub trait Ops {
     /// sum[0] = sum_i x[i]^2; x any float, sum f32. Chunks of 4096 elements, combined in order in
     /// f64.
     /// ```
-    fn sum_of_squares(&self, sum: &Self::Buffer, x: &Self::Buffer, n: usize) -> TensorResult<()>;
+    fn sum_of_squares(&self, sum: &Buffer, x: &Buffer, n: usize) -> TensorResult<()>;
 
     /// ```text
     /// norm[0] = sqrt(sum[0]), scale[0] = min(1, max_norm / (norm + 1e-6)) (1 when max_norm is 0),
@@ -880,11 +847,11 @@ pub trait Ops {
     /// ```
     fn clip_scale(
         &self,
-        scale: &Self::Buffer,
-        norm: &Self::Buffer,
-        nonfinite: &Self::Buffer,
-        applied: &Self::Buffer,
-        sum: &Self::Buffer,
+        scale: &Buffer,
+        norm: &Buffer,
+        nonfinite: &Buffer,
+        applied: &Buffer,
+        sum: &Buffer,
         max_norm: f64,
     ) -> TensorResult<()>;
 
@@ -896,21 +863,22 @@ pub trait Ops {
     /// Nothing changes when nonfinite[0] is 1. param any float; master f32 (the value that is
     /// updated, param its rounding) or 0; m, v f32, or bf16 for 8 bytes a parameter; grad f32 or
     /// bf16. Without a master a 16-bit param, and 16-bit m and v always, are rounded
-    /// stochastically by Philox(seed[0]; index start + i, rounding, 3 t + {0 param, 1 m, 2 v}). lr
-    /// f32, seed i64, or 0 where nothing is rounded so.
+    /// stochastically by Philox(seed[0]; index start + i, rounding, 3 t + {0 param, 1 m, 2 v}):
+    /// the upper 16 bits of word 0 (bf16; the upper 13 for f16) are added below the bits that are
+    /// kept, and the rest is cut off. lr f32, seed i64, or 0 where nothing is rounded so.
     /// ```
     fn adamw_step(
         &self,
-        param: &Self::Buffer,
-        master: Option<&Self::Buffer>,
-        m: &Self::Buffer,
-        v: &Self::Buffer,
-        grad: &Self::Buffer,
-        lr: &Self::Buffer,
-        scale: &Self::Buffer,
-        nonfinite: &Self::Buffer,
-        applied: &Self::Buffer,
-        seed: Option<&Self::Buffer>,
+        param: &Buffer,
+        master: Option<&Buffer>,
+        m: &Buffer,
+        v: &Buffer,
+        grad: &Buffer,
+        lr: &Buffer,
+        scale: &Buffer,
+        nonfinite: &Buffer,
+        applied: &Buffer,
+        seed: Option<&Buffer>,
         n: usize,
         start: usize,
         beta1: f64,
@@ -927,8 +895,8 @@ pub trait Ops {
     /// ```
     fn argmax(
         &self,
-        ids: &Self::Buffer,
-        logits: &Self::Buffer,
+        ids: &Buffer,
+        logits: &Buffer,
         rows: usize,
         cols: usize,
         ld: usize,
@@ -937,21 +905,22 @@ pub trait Ops {
     /// ```text
     /// ids[r] drawn from softmax(logits[r,:] / temperature[r]) restricted first to the top_k[r]
     /// largest (0: all), then to the smallest leading set whose probability reaches top_p[r] (1:
-    /// all), renormalised; the argmax when temperature[r] is 0. Ties to the lower index. One draw
-    /// Philox(seed[0]; index samples[r], sampling, positions[r]), so a draw belongs to a sample
-    /// and a position, never to a slot. temperature, top_p f32; top_k, positions i32; samples,
-    /// seed i64.
+    /// all), renormalised; the argmax when temperature[r] is 0. Ties to the lower index. The kept
+    /// ids are walked by ascending index: the first whose running sum exceeds the draw times the
+    /// total is taken. One draw Philox(seed[0]; index samples[r], sampling, positions[r]), so a
+    /// draw belongs to a sample and a position, never to a slot. temperature, top_p f32; top_k,
+    /// positions i32; samples, seed i64.
     /// ```
     fn sample(
         &self,
-        ids: &Self::Buffer,
-        logits: &Self::Buffer,
-        temperature: &Self::Buffer,
-        top_k: &Self::Buffer,
-        top_p: &Self::Buffer,
-        samples: &Self::Buffer,
-        positions: &Self::Buffer,
-        seed: &Self::Buffer,
+        ids: &Buffer,
+        logits: &Buffer,
+        temperature: &Buffer,
+        top_k: &Buffer,
+        top_p: &Buffer,
+        samples: &Buffer,
+        positions: &Buffer,
+        seed: &Buffer,
         rows: usize,
         cols: usize,
         ld: usize,
@@ -963,9 +932,9 @@ pub trait Ops {
     /// ```
     fn decode_advance(
         &self,
-        positions: &Self::Buffer,
-        finished: &Self::Buffer,
-        ids: &Self::Buffer,
+        positions: &Buffer,
+        finished: &Buffer,
+        ids: &Buffer,
         batch: usize,
         eos_id: i64,
     ) -> TensorResult<()>;
@@ -980,7 +949,7 @@ pub trait Ops {
     /// ```
     fn random_init(
         &self,
-        y: &Self::Buffer,
+        y: &Buffer,
         n: usize,
         start: usize,
         seed: i64,
@@ -993,7 +962,7 @@ pub trait Ops {
     /// ```
     fn random_uniform(
         &self,
-        y: &Self::Buffer,
+        y: &Buffer,
         n: usize,
         start: usize,
         seed: i64,
@@ -1006,21 +975,21 @@ pub trait Ops {
     /// ```text
     /// y[i] = x[i], equal dtypes.
     /// ```
-    fn copy(&self, y: &Self::Buffer, x: &Self::Buffer, n: usize) -> TensorResult<()>;
+    fn copy(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()>;
 
     /// ```text
     /// y[i] = x[i] between f32, bf16 and f16, or between i32 and i64 (a value that does not fit is
     /// a device error).
     /// ```
-    fn cast(&self, y: &Self::Buffer, x: &Self::Buffer, n: usize) -> TensorResult<()>;
+    fn cast(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()>;
 
     /// ```text
     /// y[r,c] = x[r,c], or x[c,r] with transpose; y [rows, cols]; equal dtypes, not q8 or q4.
     /// ```
     fn pack(
         &self,
-        y: &Self::Buffer,
-        x: &Self::Buffer,
+        y: &Buffer,
+        x: &Buffer,
         transpose: bool,
         rows: usize,
         cols: usize,
@@ -1033,10 +1002,10 @@ pub trait Ops {
     /// max|x| / 127 (q8), or of the element of largest magnitude / -8 (q4); q = x / d rounded to
     /// nearest even and clamped to the range.
     /// ```
-    fn quantize(&self, y: &Self::Buffer, x: &Self::Buffer, n: usize) -> TensorResult<()>;
+    fn quantize(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()>;
 
     /// ```text
     /// y[i] = d q[i]; y any float, x q8 or q4.
     /// ```
-    fn dequantize(&self, y: &Self::Buffer, x: &Self::Buffer, n: usize) -> TensorResult<()>;
+    fn dequantize(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()>;
 }

@@ -1,0 +1,183 @@
+//! nn-rs generate: continue a prompt, streaming.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use clap::Args;
+use nn_core::json_strict::{Json, Object};
+use nn_core::messages;
+use nn_core::model::generate::{Generator, Sampling};
+use nn_core::model::transformer::{self, MoETransformer};
+use nn_core::tokenizer::Tokenizer;
+
+use crate::common::{
+    AsJson, Device, Failure, NtkAlpha, Outcome, Quiet, Seed, integer, model_tokenizer, number,
+    path, print, print_result,
+};
+
+const DEFAULT_NEW_TOKENS: usize = 128;
+
+/// Continue a prompt; the text streams, the speed comes at the end.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// a checkpoint folder
+    #[arg(long, required = true, value_parser = path, allow_hyphen_values = true)]
+    model: String,
+    /// the text to continue
+    #[arg(long, required = true, allow_hyphen_values = true)]
+    prompt: String,
+    /// at most 128, or what the context leaves, by default
+    #[arg(long, value_parser = integer, allow_hyphen_values = true)]
+    max_new_tokens: Option<i64>,
+    /// 0: always the most likely token
+    #[arg(long, default_value = "1.0", value_parser = number, allow_hyphen_values = true)]
+    temperature: f64,
+    /// only the k most likely tokens, 0: all
+    #[arg(long, default_value = "0", value_parser = integer, allow_hyphen_values = true)]
+    top_k: i64,
+    /// only the likeliest that sum to p, 1: all
+    #[arg(long, default_value = "1.0", value_parser = number, allow_hyphen_values = true)]
+    top_p: f64,
+    #[command(flatten)]
+    device: Device,
+    #[command(flatten)]
+    seed: Seed,
+    #[command(flatten)]
+    ntk: NtkAlpha,
+    #[command(flatten)]
+    json: AsJson,
+    #[command(flatten)]
+    quiet: Quiet,
+}
+
+pub fn run(options: Options) -> Outcome {
+    let (as_json, quiet) = (options.json.json, options.quiet.quiet);
+    let seed = options.seed.check()?;
+    let sampling = Sampling {
+        temperature: options.temperature,
+        top_k: options.top_k,
+        top_p: options.top_p,
+        seed,
+    };
+    let sampling = sampling.validate()?;
+    if options.prompt.is_empty() {
+        return Err(messages::empty_prompt().into());
+    }
+    let tokenizer = model_tokenizer(&options.model)?;
+    let backend = options.device.open()?;
+    let how = transformer::Options::default();
+    let model = MoETransformer::load(
+        Path::new(&options.model),
+        backend,
+        None,
+        how,
+        options.ntk.ntk_alpha,
+    )?;
+    let ids: Vec<i32> = tokenizer
+        .encode(&options.prompt)?
+        .into_iter()
+        .map(|id| id as i32)
+        .collect();
+    let count = new_tokens(options.max_new_tokens, ids.len(), model.config.context())?;
+    let generator = Generator::new(&model, &[ids], count, sampling, 0, true)?;
+    let mut stream = TextStream::new(&tokenizer, !as_json);
+    if !as_json && !quiet {
+        print(&options.prompt)?;
+    }
+    let start = Instant::now();
+    for tokens in generator {
+        for id in tokens?.into_iter().flatten() {
+            stream.add(id as u32)?;
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let text = stream.finish()?;
+    let speed = stream.ids.len() as f64 / seconds.max(1e-9);
+    if as_json {
+        let mut fields = Object::new();
+        fields.insert("prompt", options.prompt);
+        fields.insert("text", text);
+        fields.insert(
+            "ids",
+            stream
+                .ids
+                .iter()
+                .map(|&id| Json::from(id))
+                .collect::<Vec<_>>(),
+        );
+        fields.insert("tokens", stream.ids.len());
+        fields.insert("tokens_per_second", speed);
+        return print_result(fields, true);
+    }
+    print("\n")?;
+    if !quiet {
+        // The text is out: a closed stderr is no failure.
+        let _ = writeln!(
+            std::io::stderr(),
+            "{} tokens, {speed:.1} tokens/s",
+            stream.ids.len()
+        );
+    }
+    Ok(())
+}
+
+/// How many to make. Errors: usage_bad_value.
+fn new_tokens(asked: Option<i64>, prompt_len: usize, context: usize) -> Result<usize, Failure> {
+    match asked {
+        None => Ok(context
+            .saturating_sub(prompt_len)
+            .clamp(1, DEFAULT_NEW_TOKENS)),
+        Some(count) if count >= 1 => Ok(usize::try_from(count).unwrap_or(usize::MAX)),
+        Some(count) => {
+            let expected = "an integer of at least 1";
+            Err(messages::usage_bad_value("--max-new-tokens", &count.to_string(), expected).into())
+        }
+    }
+}
+
+/// Writes the text of a growing list of ids: characters that may still change are held back.
+struct TextStream<'a> {
+    tokenizer: &'a Tokenizer,
+    ids: Vec<u32>,
+    shown: bool,
+    written: String,
+}
+
+impl<'a> TextStream<'a> {
+    fn new(tokenizer: &'a Tokenizer, shown: bool) -> Self {
+        Self {
+            tokenizer,
+            ids: Vec::new(),
+            shown,
+            written: String::new(),
+        }
+    }
+
+    fn add(&mut self, id: u32) -> Outcome {
+        self.ids.push(id);
+        // A character that is not whole yet decodes to U+FFFD at the end; four bytes make any
+        // character whole.
+        let text = self.tokenizer.decode(&self.ids);
+        self.advance(text.trim_end_matches('\u{fffd}'))
+    }
+
+    /// Writes what was held back, and returns the whole text.
+    fn finish(&mut self) -> Result<String, Failure> {
+        let text = self.tokenizer.decode(&self.ids);
+        self.advance(&text)?;
+        Ok(text)
+    }
+
+    fn advance(&mut self, text: &str) -> Outcome {
+        if let Some(new) = text.strip_prefix(self.written.as_str())
+            && !new.is_empty()
+        {
+            if self.shown {
+                print(new)?;
+            }
+            self.written = text.to_string();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+//! What the subcommands share: the common options, opening a device, and how results are printed.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use nn_core::json_strict::{Json, Object, dumps};
+use nn_core::model::config::preset;
+use nn_core::tensor::Backend;
+use nn_core::text::general;
+use nn_core::tokenizer::Tokenizer;
+use nn_core::{MoEConfig, NNError, files, messages};
+use nn_cuda::open_backend;
+
+/// What ends a subcommand early.
+#[derive(Debug)]
+pub enum Failure {
+    /// One sentence on stderr.
+    Error(NNError),
+    /// Help that was not asked for.
+    Help(String),
+    /// Ctrl-C, after what had to be saved was saved.
+    Interrupted,
+    /// Nobody reads our output.
+    NoReader,
+}
+
+impl<E: Into<NNError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+/// What a subcommand returns.
+pub type Outcome = Result<(), Failure>;
+
+#[derive(Clone, Debug, Args)]
+pub struct Device {
+    /// auto, cpu, cuda, simt or reference
+    #[arg(long, default_value = "auto", allow_hyphen_values = true)]
+    pub device: String,
+    /// host threads, 0 for all
+    #[arg(long, default_value = "0", value_parser = integer, allow_hyphen_values = true)]
+    pub threads: i64,
+}
+
+impl Device {
+    /// Errors: device_unknown, device_missing, usage_bad_value.
+    pub fn open(&self) -> Result<Arc<dyn Backend>, Failure> {
+        let threads = usize::try_from(self.threads)
+            .ok()
+            .filter(|&threads| threads <= 1024);
+        let Some(threads) = threads else {
+            let expected = "an integer from 0 to 1024";
+            return Err(messages::usage_bad_value(
+                "--threads",
+                &self.threads.to_string(),
+                expected,
+            )
+            .into());
+        };
+        Ok(open_backend(&self.device, threads)?)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Seed {
+    /// seed of everything random
+    #[arg(long, default_value = "0", value_parser = integer, allow_hyphen_values = true)]
+    seed: i64,
+}
+
+impl Seed {
+    /// Errors: usage_bad_value.
+    pub fn check(self) -> Result<i64, Failure> {
+        if self.seed < 0 {
+            let expected = "an integer from 0 to 2^63 - 1";
+            return Err(
+                messages::usage_bad_value("--seed", &self.seed.to_string(), expected).into(),
+            );
+        }
+        Ok(self.seed)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub struct NtkAlpha {
+    /// serve alpha times the trained context
+    #[arg(long, value_parser = number, allow_hyphen_values = true)]
+    pub ntk_alpha: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub struct AsJson {
+    /// print the result as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Quiet {
+    /// no progress
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// ASCII digits that make a 64-bit integer.
+pub fn integer(word: &str) -> Result<i64, String> {
+    // 20 characters hold every 64-bit integer.
+    let parsed = if word.len() > 20 {
+        None
+    } else {
+        word.parse().ok()
+    };
+    parsed.ok_or_else(|| "an integer".to_string())
+}
+
+/// A decimal number; neither nan nor inf is one.
+pub fn number(word: &str) -> Result<f64, String> {
+    let plain = word
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    let parsed = if plain { word.parse().ok() } else { None };
+    parsed.ok_or_else(|| "a number".to_string())
+}
+
+/// A file or folder, which an empty word cannot name.
+pub fn path(word: &str) -> Result<String, String> {
+    if word.is_empty() {
+        Err("a path".to_string())
+    } else {
+        Ok(word.to_string())
+    }
+}
+
+/// A preset by its name, or a config.json (or a folder that has one) by its path. Errors:
+/// unknown_preset and those of [`MoEConfig::from_json`].
+pub fn read_config(name: &str, ntk_alpha: Option<f64>) -> Result<MoEConfig, Failure> {
+    let folder = Path::new(name).is_dir();
+    let path = if folder {
+        Path::new(name).join("config.json")
+    } else {
+        Path::new(name).to_path_buf()
+    };
+    let config = if folder || path.is_file() {
+        let data = files::read_bytes(&path, "checkpoint folder")?;
+        MoEConfig::from_json(&data, &files::text(&path))?
+    } else {
+        preset(name)?
+    };
+    Ok(match ntk_alpha {
+        Some(alpha) => config.with_ntk_alpha(alpha)?,
+        None => config,
+    })
+}
+
+/// The tokenizer of a checkpoint. Errors: tokenizer_missing, tokenizer_bad.
+pub fn model_tokenizer(folder: &str) -> Result<Tokenizer, Failure> {
+    Ok(Tokenizer::load(&Path::new(folder).join("tokenizer.json"))?)
+}
+
+/// Text to stdout, at once.
+pub fn print(text: &str) -> Outcome {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::NoReader,
+        _ => Failure::Error(files::cannot_write(Path::new("stdout"), &error)),
+    })
+}
+
+/// One JSON object, or a line "name: value" for each field.
+pub fn print_result(result: Object, as_json: bool) -> Outcome {
+    if as_json {
+        return print(&dumps(&Json::Object(result)));
+    }
+    let lines: String = result
+        .iter()
+        .map(|(name, value)| format!("{name}: {}\n", readable(value)))
+        .collect();
+    print(&lines)
+}
+
+/// A value as a person reads it.
+pub fn readable(value: &Json) -> String {
+    match value {
+        Json::Null => "none".to_string(),
+        Json::Bool(true) => "yes".to_string(),
+        Json::Bool(false) => "no".to_string(),
+        Json::Int(number) => number.to_string(),
+        Json::Float(number) => general(*number, 6),
+        Json::String(text) => text.clone(),
+        Json::Array(items) if items.is_empty() => "none".to_string(),
+        Json::Array(items) => items.iter().map(readable).collect::<Vec<_>>().join(", "),
+        Json::Object(fields) => {
+            let fields = fields
+                .iter()
+                .map(|(name, item)| format!("{name} {}", readable(item)));
+            fields.collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+/// While it lives, Ctrl-C (or a request to end) only makes `asked` true, so that the step in hand can
+/// be finished and saved. A second one ends at once.
+pub struct CtrlC {
+    asked: Arc<AtomicBool>,
+    handlers: Vec<signal_hook::SigId>,
+}
+
+impl CtrlC {
+    pub fn new() -> Result<Self, Failure> {
+        let asked = Arc::new(AtomicBool::new(false));
+        let mut handlers = Vec::new();
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            let failed = |error: io::Error| files::cannot_read(Path::new("the signals"), &error);
+            // In this order the first signal finds the flag still unset.
+            let end = signal_hook::flag::register_conditional_shutdown(signal, 130, asked.clone());
+            handlers.push(end.map_err(failed)?);
+            handlers.push(signal_hook::flag::register(signal, asked.clone()).map_err(failed)?);
+        }
+        Ok(Self { asked, handlers })
+    }
+
+    pub fn asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for CtrlC {
+    fn drop(&mut self) {
+        for handler in self.handlers.drain(..) {
+            signal_hook::low_level::unregister(handler);
+        }
+    }
+}

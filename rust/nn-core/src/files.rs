@@ -1,0 +1,268 @@
+//! Files that are either whole or not there: write aside, fsync, rename.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{NNError, Result};
+use crate::messages;
+
+const SAVING: &str = ".saving";
+const COMPLETE: &str = ".complete";
+const STALE: &str = ".stale";
+
+/// Why the system refused, in the words of cuda/tools/messages.json.
+pub fn reason(error: &io::Error) -> String {
+    let number = error.raw_os_error().unwrap_or(0);
+    messages::REASONS
+        .iter()
+        .find(|(known, _)| *known == number)
+        .map_or_else(
+            || format!("system error {number}"),
+            |(_, text)| (*text).to_string(),
+        )
+}
+
+/// The sentence of a failed read.
+pub fn cannot_read(path: &Path, error: &io::Error) -> NNError {
+    messages::cannot_read(&text(path), &reason(error))
+}
+
+/// The sentence of a failed write.
+pub fn cannot_write(path: &Path, error: &io::Error) -> NNError {
+    if error.raw_os_error() == Some(libc::ENOSPC) {
+        return messages::disk_full(&text(path));
+    }
+    messages::cannot_write(&text(path), &reason(error))
+}
+
+/// A path in a sentence.
+pub fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// The file's bytes. `kind` says what kind of folder it should be in. Errors: file_missing,
+/// cannot_read.
+pub fn read_bytes(path: &Path, kind: &str) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|error| missing_or(path, kind, &error))
+}
+
+/// file_missing or cannot_read.
+pub(crate) fn missing_or(path: &Path, kind: &str, error: &io::Error) -> NNError {
+    if error.kind() == io::ErrorKind::NotFound {
+        messages::file_missing(&text(path), kind)
+    } else {
+        cannot_read(path, error)
+    }
+}
+
+/// Errors: folder_missing, not_a_folder.
+pub fn require_folder(path: &Path, kind: &str) -> Result<()> {
+    if !path.exists() {
+        return Err(messages::folder_missing(&text(path), kind));
+    }
+    if !path.is_dir() {
+        return Err(messages::not_a_folder(&text(path), kind));
+    }
+    Ok(())
+}
+
+/// Where the content of a file goes, piece by piece.
+pub type Sink<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
+
+/// Writes the content of a file into a [`Sink`]: from it come the errors of the disk, from the
+/// content's own source any other.
+pub type Content<'a> = dyn FnMut(&mut Sink) -> Result<()> + 'a;
+
+/// Content that is in memory.
+pub fn bytes(data: &[u8]) -> impl FnMut(&mut Sink) -> Result<()> + '_ {
+    move |sink| sink(data)
+}
+
+/// Creates `path` with the content and waits until the disk has it; `name` is what a sentence calls
+/// it.
+fn write_synced(path: &Path, name: &Path, content: &mut Content) -> Result<()> {
+    let failed = |error: io::Error| cannot_write(name, &error);
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(path).map_err(failed)?);
+    content(&mut |chunk| file.write_all(chunk).map_err(failed))?;
+    file.flush().map_err(failed)?;
+    file.get_ref().sync_all().map_err(failed)
+}
+
+/// Waits until the names in the folder `path` are on the disk.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    })?
+    .sync_all()
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    path.with_file_name(format!(".{name}.saving"))
+}
+
+/// Replaces the one file `path`: a reader sees the old or the new bytes, never a mixture.
+///
+/// Errors: disk_full, cannot_write; then the old file is untouched and nothing else is left.
+pub fn write_file(path: &Path, content: &mut Content) -> Result<()> {
+    let aside = beside(path);
+    let written = write_synced(&aside, path, content)
+        .and_then(|()| fs::rename(&aside, path).map_err(|error| cannot_write(path, &error)));
+    if written.is_err() {
+        // The failure is already being reported; what was written aside is only tidied away.
+        let _ = fs::remove_file(&aside);
+        return written;
+    }
+    sync_folder(parent(path)).map_err(|error| cannot_write(path, &error))
+}
+
+/// Writes several files into the folder `path` so that they appear together.
+///
+/// A new folder is filled beside its place under the name `.NAME.saving` and renamed when it is
+/// whole. In a folder that is there already the files go to `.saving`; renaming that to `.complete`
+/// is the moment of saving, and [`recover`] then moves the files up one by one, now or after a crash.
+/// Of the old files, those for which `owned(name)` holds and that were not written again are removed;
+/// the others stay.
+///
+/// Dropped before [`FolderSave::commit`], it removes what was written. Errors: disk_full,
+/// cannot_write.
+pub struct FolderSave {
+    path: PathBuf,
+    owned: fn(&str) -> bool,
+    exists: bool,
+    aside: PathBuf,
+    committed: bool,
+}
+
+impl FolderSave {
+    /// Prepares the place aside.
+    pub fn begin(path: &Path, owned: fn(&str) -> bool) -> Result<Self> {
+        Self::prepare(path, owned).map_err(|error| cannot_write(path, &error))
+    }
+
+    fn prepare(path: &Path, owned: fn(&str) -> bool) -> io::Result<Self> {
+        let exists = path.exists();
+        if exists && !path.is_dir() {
+            return Err(io::Error::from_raw_os_error(libc::EEXIST));
+        }
+        let aside = if exists {
+            recover(path)?;
+            path.join(SAVING)
+        } else {
+            fs::create_dir_all(if parent(path).as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                parent(path)
+            })?;
+            beside(path)
+        };
+        if aside.exists() {
+            fs::remove_dir_all(&aside)?;
+        }
+        fs::create_dir(&aside)?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            owned,
+            exists,
+            aside,
+            committed: false,
+        })
+    }
+
+    /// Writes one file.
+    pub fn write(&self, name: &str, content: &mut Content) -> Result<()> {
+        write_synced(&self.aside.join(name), &self.path.join(name), content)
+    }
+
+    /// Makes the files appear.
+    pub fn commit(mut self) -> Result<()> {
+        self.publish()
+            .map_err(|error| cannot_write(&self.path, &error))?;
+        self.committed = true;
+        Ok(())
+    }
+
+    fn publish(&self) -> io::Result<()> {
+        if !self.exists {
+            sync_folder(&self.aside)?;
+            fs::rename(&self.aside, &self.path)?;
+            return sync_folder(parent(&self.path));
+        }
+        let written = names(&self.aside)?;
+        let mut stale: Vec<String> = names(&self.path)?
+            .into_iter()
+            .filter(|name| (self.owned)(name) && !written.contains(name))
+            .collect();
+        stale.sort_unstable();
+        let lines: String = stale.iter().map(|name| format!("{name}\n")).collect();
+        let mut file = File::create(self.aside.join(STALE))?;
+        file.write_all(lines.as_bytes())?;
+        file.sync_all()?;
+        sync_folder(&self.aside)?;
+        fs::rename(&self.aside, self.path.join(COMPLETE))?;
+        sync_folder(&self.path)?;
+        recover(&self.path)
+    }
+}
+
+impl Drop for FolderSave {
+    fn drop(&mut self) {
+        if !self.committed {
+            // The failure that led here is already being reported.
+            let _ = fs::remove_dir_all(&self.aside);
+        }
+    }
+}
+
+fn names(folder: &Path) -> io::Result<Vec<String>> {
+    fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect()
+}
+
+/// Finishes a [`FolderSave`] of the folder `path` that was cut off behind its moment of saving, if
+/// there is one.
+pub fn recover(path: &Path) -> io::Result<()> {
+    let complete = path.join(COMPLETE);
+    if !complete.is_dir() {
+        return Ok(());
+    }
+    let stale = complete.join(STALE);
+    if stale.exists() {
+        for name in String::from_utf8_lossy(&fs::read(&stale)?).lines() {
+            if is_plain_name(name) {
+                remove_if_there(&path.join(name))?;
+            }
+        }
+    }
+    let mut entries = names(&complete)?;
+    entries.sort_unstable();
+    for name in entries.iter().filter(|name| *name != STALE) {
+        fs::rename(complete.join(name), path.join(name))?;
+    }
+    sync_folder(path)?;
+    remove_if_there(&stale)?;
+    fs::remove_dir(complete)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A file of the folder itself: a list read from the disk must not reach elsewhere.
+fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\'])
+}

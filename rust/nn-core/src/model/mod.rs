@@ -1,0 +1,17 @@
+//! The model: its configuration, layers in their order, and its files.
+
+pub mod attention;
+pub mod block;
+pub mod checkpoint;
+pub mod config;
+pub mod generate;
+pub mod inspection;
+pub mod kv_cache;
+pub mod moe;
+pub mod parameters;
+pub mod recorded_step;
+pub mod rope;
+pub mod router;
+pub mod safetensors;
+pub mod transformer;
+pub mod weights;

@@ -1,0 +1,116 @@
+//! metrics.jsonl: one line per step and per evaluation; what is not finite is null.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::evaluate::Evaluation;
+use super::trainer::StepMetrics;
+use crate::error::Result;
+use crate::files;
+use crate::json_strict::{Json, Object, dumps_compact, loads_object};
+
+/// Appends lines, each written through, so that a killed run leaves whole lines. On resume the lines
+/// of steps after the checkpoint are dropped: those steps are run again. `seconds` and
+/// `tokens_per_second` are the only wall-clock in the files of a run.
+#[derive(Debug)]
+pub struct MetricsFile {
+    path: PathBuf,
+    file: File,
+    /// Of the run before it was resumed.
+    pub seconds: f64,
+}
+
+impl MetricsFile {
+    /// Keeps the lines of the first `keep_steps` steps. Errors: disk_full, cannot_write and those of
+    /// [`read_metrics`].
+    pub fn open(path: &Path, keep_steps: i64) -> Result<Self> {
+        let mut seconds = 0.0;
+        let mut kept = String::new();
+        if keep_steps > 0 && path.exists() {
+            for line in read_metrics(path)? {
+                if let Some(Json::Int(step)) = line.get("step")
+                    && *step <= keep_steps
+                {
+                    if let Some(Json::Float(value)) = line.get("seconds") {
+                        seconds = *value;
+                    }
+                    kept.push_str(&dumps_compact(&Json::Object(line)));
+                    kept.push('\n');
+                }
+            }
+        }
+        let failed = |error| files::cannot_write(path, &error);
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        fs::create_dir_all(folder.unwrap_or(Path::new("."))).map_err(failed)?;
+        files::write_file(path, &mut files::bytes(kept.as_bytes()))?;
+        let file = OpenOptions::new().append(true).open(path).map_err(failed)?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            file,
+            seconds,
+        })
+    }
+
+    /// Errors: disk_full, cannot_write.
+    pub fn write_step(&mut self, m: &StepMetrics) -> Result<()> {
+        let mut line = Object::new();
+        line.insert("step", m.step);
+        line.insert("loss", m.loss.total);
+        line.insert("cross_entropy", m.loss.cross_entropy);
+        line.insert("balance", m.loss.balance);
+        line.insert("z", m.loss.z);
+        line.insert("grad_norm", m.grad_norm);
+        line.insert("lr", m.lr);
+        line.insert("skipped", m.skipped);
+        line.insert("tokens", m.tokens);
+        line.insert("seconds", m.seconds);
+        line.insert("tokens_per_second", m.tokens_per_second);
+        self.write(line)
+    }
+
+    /// Errors: disk_full, cannot_write.
+    pub fn write_evaluation(&mut self, step: usize, e: &Evaluation) -> Result<()> {
+        let mut line = Object::new();
+        line.insert("step", step);
+        line.insert("heldout_loss", e.loss);
+        line.insert("bits_per_byte", e.bits_per_byte);
+        self.write(line)
+    }
+
+    /// Waits until the disk has every line: before a checkpoint that counts on them. Errors: disk_full,
+    /// cannot_write.
+    pub fn sync(&self) -> Result<()> {
+        self.file
+            .sync_all()
+            .map_err(|error| files::cannot_write(&self.path, &error))
+    }
+
+    fn write(&mut self, line: Object) -> Result<()> {
+        let text = dumps_compact(&Json::Object(line)) + "\n";
+        self.file
+            .write_all(text.as_bytes())
+            .map_err(|error| files::cannot_write(&self.path, &error))
+    }
+}
+
+/// The lines of a metrics.jsonl; a last one without its end, left by a kill, is none. Errors:
+/// cannot_read, json_*.
+pub fn read_metrics(path: &Path) -> Result<Vec<Object>> {
+    let data = files::read_bytes(path, "training folder")?;
+    let whole = data
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(&data[..0], |end| &data[..end]);
+    if whole.is_empty() {
+        return Ok(Vec::new());
+    }
+    let lines = whole.split(|&byte| byte == b'\n').enumerate();
+    lines
+        .map(|(number, line)| {
+            loads_object(line, &format!("{}: line {}", files::text(path), number + 1))
+        })
+        .collect()
+}

@@ -1,0 +1,557 @@
+//! The library's devices behind the [`Backend`] trait.
+
+use std::any::Any;
+use std::ffi::CString;
+use std::fmt;
+use std::marker::PhantomData;
+use std::os::raw::c_void;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use nn_core::tensor::{
+    Backend, Buffer, DType, Graph, HostMut, HostRef, Memory, Status, TensorError, TensorResult,
+};
+use nn_core::{Result, messages};
+
+use crate::library::{Library, library, number_of, text};
+use crate::sys::Table;
+
+const CONTEXT_IN_USE: &str = "the context is in use by another thread";
+
+/// A context of libcunn: a device, its stream, its threads and its buffers. It lives as long as the
+/// last of its buffers.
+///
+/// One thread at a time: a second one that calls meanwhile gets [`Status::Busy`].
+#[derive(Debug)]
+pub struct Context {
+    core: Arc<Core>,
+}
+
+/// The context's handle, and what ends with it.
+struct Core {
+    library: &'static Library,
+    device: &'static str,
+    ordinal: i32,
+    raw: i64,
+    /// Held during a call and while its sentence is read: the sentence lives until the next call.
+    calling: Mutex<()>,
+    recording: AtomicBool,
+    /// Handles that were dropped in the middle of a call or of a recording.
+    abandoned: Mutex<Vec<Handle>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Handle {
+    Buffer(i64),
+    Graph(i64),
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}:{}", self.device, self.ordinal)
+    }
+}
+
+impl Core {
+    /// Runs one call of the library and turns its status into its sentence.
+    fn call(&self, call: impl FnOnce(&Table, i64) -> i32) -> TensorResult<()> {
+        let _guard = self
+            .lock()
+            .ok_or_else(|| TensorError::backend(Status::Busy, CONTEXT_IN_USE))?;
+        let status = call(self.library.table(), self.raw);
+        if status == 0 {
+            Ok(())
+        } else {
+            Err(self.failure(status))
+        }
+    }
+
+    fn lock(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.calling.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// The sentence of the call that just failed; the caller holds the lock.
+    fn failure(&self, status: i32) -> TensorError {
+        let table = self.library.table();
+        let status_kind = Status::from_number(status);
+        if status_kind == Status::Busy {
+            return TensorError::backend(status_kind, CONTEXT_IN_USE);
+        }
+        // SAFETY: the text is valid until the context's next call, which the lock holds off.
+        let sentence = unsafe { text((table.cunn_context_error)(self.raw)) };
+        if !sentence.is_empty() {
+            return TensorError::backend(status_kind, sentence);
+        }
+        // SAFETY: the text is static.
+        TensorError::backend(status_kind, unsafe {
+            text((table.cunn_status_name)(status))
+        })
+    }
+
+    /// Gives a handle back now, or with the next new buffer when the context is in a call or records.
+    fn release(&self, handle: Handle) {
+        let destroyed = !self.recording.load(Ordering::Acquire)
+            && self.lock().is_some_and(|_guard| self.destroy(handle));
+        if !destroyed {
+            self.abandoned
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(handle);
+        }
+    }
+
+    fn destroy(&self, handle: Handle) -> bool {
+        let table = self.library.table();
+        // SAFETY: any handle may be given; the library looks it up.
+        let status = unsafe {
+            match handle {
+                Handle::Buffer(raw) => (table.cunn_buffer_destroy)(self.raw, raw),
+                Handle::Graph(raw) => (table.cunn_graph_destroy)(self.raw, raw),
+            }
+        };
+        status == 0
+    }
+
+    fn release_abandoned(&self) {
+        if self.recording.load(Ordering::Acquire) {
+            return;
+        }
+        let Some(_guard) = self.lock() else { return };
+        let mut abandoned = self
+            .abandoned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for handle in abandoned.drain(..) {
+            self.destroy(handle);
+        }
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        let abandoned = std::mem::take(
+            self.abandoned
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        for handle in abandoned {
+            self.destroy(handle);
+        }
+        // SAFETY: nothing uses the context any more: every buffer and graph holds this core.
+        unsafe { (self.library.table().cunn_context_destroy)(self.raw) };
+    }
+}
+
+/// Memory of a device.
+#[derive(Debug)]
+struct NativeMemory {
+    core: Arc<Core>,
+    handle: i64,
+    /// Whether it is the host's: then there are no views, which would outlive the loan.
+    borrowed: bool,
+}
+
+impl Memory for NativeMemory {
+    fn handle(&self) -> i64 {
+        self.handle
+    }
+}
+
+impl Drop for NativeMemory {
+    fn drop(&mut self) {
+        self.core.release(Handle::Buffer(self.handle));
+    }
+}
+
+/// A recorded step. It keeps the buffers alive that its caller keeps alive, and no others: launching
+/// it when one is gone is an error.
+#[derive(Debug)]
+pub struct NativeGraph {
+    core: Arc<Core>,
+    handle: i64,
+}
+
+impl Graph for NativeGraph {}
+
+impl Drop for NativeGraph {
+    fn drop(&mut self) {
+        self.core.release(Handle::Graph(self.handle));
+    }
+}
+
+/// Host memory on loan to a cpu context: the slice cannot be touched or freed before the loan ends.
+///
+/// ```
+/// # use nn_cuda::{Context, why_not};
+/// # if why_not("cpu").is_some() { return Ok(()); }
+/// use nn_core::tensor::Ops;
+///
+/// let context = Context::open("cpu", 0, 1, None)?;
+/// let mut values = vec![1.0_f32, 2.0];
+/// let loan = context.wrap(&mut values)?;
+/// context.scale_forward(loan.buffer(), loan.buffer(), 2, 3.0)?;
+/// loan.end()?;
+/// assert_eq!(values, [3.0, 6.0]);
+/// # Ok::<(), nn_core::NNError>(())
+/// ```
+#[derive(Debug)]
+pub struct Borrowed<'host> {
+    core: Arc<Core>,
+    buffer: Buffer,
+    ended: bool,
+    host: PhantomData<&'host mut [f32]>,
+}
+
+impl Borrowed<'_> {
+    /// The memory as a buffer. A clone that is kept names nothing after the loan.
+    pub fn buffer(&self) -> &Buffer {
+        &self.buffer
+    }
+
+    /// Waits for the work on it and ends the loan. Errors: those of the work.
+    pub fn end(mut self) -> TensorResult<()> {
+        self.finish()
+    }
+
+    fn finish(&mut self) -> TensorResult<()> {
+        if std::mem::replace(&mut self.ended, true) {
+            return Ok(());
+        }
+        // The host may only have its memory back once nothing can reach it: this waits for a call of
+        // another thread instead of refusing.
+        let core = &self.core;
+        let guard = core.calling.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = core.library.table();
+        // SAFETY: the handles are looked up by the library.
+        let status = unsafe { (table.cunn_context_synchronize)(core.raw) };
+        let outcome = if status == 0 {
+            Ok(())
+        } else {
+            Err(core.failure(status))
+        };
+        let gone = core.destroy(Handle::Buffer(self.buffer.handle()));
+        drop(guard);
+        if !gone {
+            // Only a recording refuses; then the memory must stay: end the recording and try again.
+            let mut graph = 0;
+            let _guard = core.calling.lock().unwrap_or_else(PoisonError::into_inner);
+            // SAFETY: `graph` outlives the call.
+            unsafe { (table.cunn_graph_end)(core.raw, &mut graph) };
+            core.recording.store(false, Ordering::Release);
+            core.destroy(Handle::Graph(graph));
+            core.destroy(Handle::Buffer(self.buffer.handle()));
+        }
+        outcome
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        // A failure of the work shows at the next synchronize; `end` reports it here.
+        let _ = self.finish();
+    }
+}
+
+impl Context {
+    /// Opens a device of the library. `threads`: host threads including the caller, 0 for all; `isa`:
+    /// "scalar", "avx2", "avx512" on cpu, or the best.
+    ///
+    /// Errors: those of [`library`], device_missing, and those of the device.
+    pub fn open(device: &str, ordinal: i32, threads: usize, isa: Option<&str>) -> Result<Self> {
+        let library = library(device)?;
+        if library.device_count(device) == 0 {
+            return Err(messages::device_missing(
+                device,
+                &library.device_note(device),
+            ));
+        }
+        let isa = isa
+            .map(CString::new)
+            .transpose()
+            .map_err(|_| TensorError::invalid("isa has a NUL"))?;
+        let threads = i32::try_from(threads).unwrap_or(i32::MAX);
+        let isa_pointer = isa.as_ref().map_or(ptr::null(), |isa| isa.as_ptr());
+        let mut raw = 0;
+        // SAFETY: `raw` and the text outlive the call.
+        let status = unsafe {
+            (library.table().cunn_context_create)(
+                &mut raw,
+                number_of(device),
+                ordinal,
+                threads,
+                isa_pointer,
+            )
+        };
+        let device = crate::DEVICES
+            .into_iter()
+            .find(|known| *known == device)
+            .unwrap_or("cpu");
+        let core = Core {
+            library,
+            device,
+            ordinal,
+            raw,
+            calling: Mutex::new(()),
+            recording: AtomicBool::new(false),
+            abandoned: Mutex::new(Vec::new()),
+        };
+        if status != 0 {
+            return Err(core.failure(status).into());
+        }
+        Ok(Self {
+            core: Arc::new(core),
+        })
+    }
+
+    /// The library that the device belongs to.
+    pub fn library(&self) -> &'static Library {
+        self.core.library
+    }
+
+    /// Borrows host memory as a buffer; cpu only.
+    pub fn wrap<'host>(&self, values: &'host mut [f32]) -> TensorResult<Borrowed<'host>> {
+        self.core.release_abandoned();
+        let (count, host) = (values.len(), values.as_mut_ptr().cast::<c_void>());
+        let mut handle = 0;
+        self.call(|table, context| {
+            // SAFETY: the slice is borrowed until `Borrowed` has destroyed the handle, and views of it
+            // are refused.
+            unsafe {
+                (table.cunn_buffer_wrap)(
+                    context,
+                    &mut handle,
+                    DType::F32.number(),
+                    count as i64,
+                    host,
+                )
+            }
+        })?;
+        let buffer = self.adopt(handle, DType::F32, count, true);
+        Ok(Borrowed {
+            core: self.core.clone(),
+            buffer,
+            ended: false,
+            host: PhantomData,
+        })
+    }
+
+    pub(crate) fn call(&self, call: impl FnOnce(&Table, i64) -> i32) -> TensorResult<()> {
+        self.core.call(call)
+    }
+
+    fn adopt(&self, handle: i64, dtype: DType, count: usize, borrowed: bool) -> Buffer {
+        let memory = NativeMemory {
+            core: self.core.clone(),
+            handle,
+            borrowed,
+        };
+        Buffer::new(dtype, count, Arc::new(memory))
+    }
+
+    /// The handle of a buffer of this library, 0 for any other: only of its own does the dtype tell how
+    /// many bytes a transfer moves.
+    fn own(&self, buffer: &Buffer) -> i64 {
+        let own = buffer.memory::<NativeMemory>();
+        own.filter(|memory| ptr::eq(memory.core.library, self.core.library))
+            .map_or(0, |memory| memory.handle)
+    }
+
+    fn graph_handle(graph: &dyn Graph) -> i64 {
+        let graph: &dyn Any = graph;
+        graph
+            .downcast_ref::<NativeGraph>()
+            .map_or(0, |graph| graph.handle)
+    }
+}
+
+impl Backend for Context {
+    fn name(&self) -> &str {
+        self.core.device
+    }
+
+    fn isa(&self) -> String {
+        let mut isa = String::new();
+        // A context in use by another thread has no answer; an empty name says so.
+        let _ = self.call(|table, context| {
+            // SAFETY: the text is valid until the context's next call, which the lock holds off.
+            isa = unsafe { text((table.cunn_context_isa)(context)) };
+            0
+        });
+        isa
+    }
+
+    fn threads(&self) -> usize {
+        let mut threads = 0;
+        // As for `isa`.
+        let _ = self.call(|table, context| {
+            // SAFETY: `threads` outlives the call.
+            unsafe { (table.cunn_context_threads)(context, &mut threads) }
+        });
+        usize::try_from(threads).unwrap_or(0)
+    }
+
+    fn buffer(&self, dtype: DType, count: usize) -> TensorResult<Buffer> {
+        self.core.release_abandoned();
+        let mut handle = 0;
+        self.call(|table, context| {
+            // SAFETY: `handle` outlives the call.
+            unsafe {
+                (table.cunn_buffer_create)(context, &mut handle, dtype.number(), count as i64)
+            }
+        })?;
+        Ok(self.adopt(handle, dtype, count, false))
+    }
+
+    fn view(&self, buffer: &Buffer, offset: usize, count: usize) -> TensorResult<Buffer> {
+        if buffer
+            .memory::<NativeMemory>()
+            .is_some_and(|memory| memory.borrowed)
+        {
+            return Err(TensorError::invalid(
+                "buffer_view: buffer is borrowed, expected memory of the device",
+            ));
+        }
+        self.core.release_abandoned();
+        let mut handle = 0;
+        self.call(|table, context| {
+            // SAFETY: `handle` outlives the call.
+            unsafe {
+                (table.cunn_buffer_view)(
+                    context,
+                    &mut handle,
+                    buffer.handle(),
+                    offset as i64,
+                    count as i64,
+                )
+            }
+        })?;
+        Ok(self.adopt(handle, buffer.dtype(), count, false))
+    }
+
+    fn upload(&self, buffer: &Buffer, offset: usize, values: HostRef<'_>) -> TensorResult<()> {
+        values.check(buffer.dtype())?;
+        let count = buffer.dtype().count_of(values.len()) as i64;
+        let host: *const c_void = match values {
+            HostRef::F32(values) => values.as_ptr().cast(),
+            HostRef::U16(values) => values.as_ptr().cast(),
+            HostRef::I32(values) => values.as_ptr().cast(),
+            HostRef::I64(values) => values.as_ptr().cast(),
+            HostRef::U8(values) => values.as_ptr().cast(),
+        };
+        self.call(|table, context| {
+            // SAFETY: the host slice holds `count` elements of the buffer's dtype, which the library
+            // knows itself, and the library has read them on return.
+            unsafe {
+                (table.cunn_buffer_upload)(context, self.own(buffer), offset as i64, count, host)
+            }
+        })
+    }
+
+    fn download_into(
+        &self,
+        buffer: &Buffer,
+        offset: usize,
+        values: HostMut<'_>,
+    ) -> TensorResult<()> {
+        values.check(buffer.dtype())?;
+        let count = buffer.dtype().count_of(values.len()) as i64;
+        let host: *mut c_void = match values {
+            HostMut::F32(values) => values.as_mut_ptr().cast(),
+            HostMut::U16(values) => values.as_mut_ptr().cast(),
+            HostMut::I32(values) => values.as_mut_ptr().cast(),
+            HostMut::I64(values) => values.as_mut_ptr().cast(),
+            HostMut::U8(values) => values.as_mut_ptr().cast(),
+        };
+        self.call(|table, context| {
+            // SAFETY: as for upload; the library has written on return.
+            unsafe {
+                (table.cunn_buffer_download)(context, host, self.own(buffer), offset as i64, count)
+            }
+        })
+    }
+
+    fn synchronize(&self) -> TensorResult<()> {
+        self.call(|table, context| {
+            // SAFETY: no pointers.
+            unsafe { (table.cunn_context_synchronize)(context) }
+        })
+    }
+
+    fn graph_begin(&self) -> TensorResult<()> {
+        self.call(|table, context| {
+            // SAFETY: no pointers.
+            unsafe { (table.cunn_graph_begin)(context) }
+        })?;
+        self.core.recording.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn graph_end(&self) -> TensorResult<Box<dyn Graph>> {
+        let mut handle = 0;
+        let outcome = self.call(|table, context| {
+            // SAFETY: `handle` outlives the call.
+            unsafe { (table.cunn_graph_end)(context, &mut handle) }
+        });
+        self.core.recording.store(false, Ordering::Release);
+        outcome?;
+        Ok(Box::new(NativeGraph {
+            core: self.core.clone(),
+            handle,
+        }))
+    }
+
+    fn graph_launch(&self, graph: &dyn Graph) -> TensorResult<()> {
+        self.call(|table, context| {
+            // SAFETY: no pointers.
+            unsafe { (table.cunn_graph_launch)(context, Self::graph_handle(graph)) }
+        })
+    }
+
+    fn graph_dump(&self, graph: &dyn Graph) -> TensorResult<String> {
+        let dump = |into: &mut [u8]| -> TensorResult<usize> {
+            let mut length = 0;
+            self.call(|table, context| {
+                let (host, capacity) = (into.as_mut_ptr().cast(), into.len() as i64);
+                // SAFETY: the slice has `capacity` bytes and outlives the call.
+                unsafe {
+                    (table.cunn_graph_dump)(
+                        context,
+                        host,
+                        &mut length,
+                        Self::graph_handle(graph),
+                        capacity,
+                    )
+                }
+            })?;
+            Ok(usize::try_from(length).unwrap_or(0))
+        };
+        let length = dump(&mut [0])?;
+        let mut bytes = vec![0; length + 1];
+        dump(&mut bytes)?;
+        bytes.truncate(length);
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn memory(&self) -> TensorResult<(usize, usize)> {
+        let (mut now, mut peak) = (0, 0);
+        self.call(|table, context| {
+            // SAFETY: both outlive the call.
+            unsafe { (table.cunn_context_memory)(context, &mut now, &mut peak) }
+        })?;
+        Ok((
+            usize::try_from(now).unwrap_or(0),
+            usize::try_from(peak).unwrap_or(0),
+        ))
+    }
+
+    fn device_name(&self) -> String {
+        self.core
+            .library
+            .device_name(self.core.device, self.core.ordinal)
+    }
+}

@@ -1,0 +1,58 @@
+//! Every case of cuda/vectors on the devices of the library that are here, cpu once for each
+//! instruction set: called directly, and as a recorded graph.
+
+#[path = "../../nn-core/tests/suite/mod.rs"]
+#[allow(dead_code)]
+mod suite;
+
+use nn_core::tensor::Backend;
+use nn_cuda::{Context, why_not};
+use suite::{cases, run};
+
+/// Whether the device is here; where CUNN_REQUIRE is 1 the library must be.
+fn available(device: &str) -> bool {
+    let Some(reason) = why_not(device) else {
+        return true;
+    };
+    let required = std::env::var("CUNN_REQUIRE").is_ok_and(|value| value == "1");
+    assert!(!(required && device == "cpu"), "{reason}");
+    eprintln!("skipped: {reason}");
+    false
+}
+
+fn check(backend: &dyn Backend) {
+    for recorded in [false, true] {
+        let lines: Vec<String> = cases()
+            .iter()
+            .flat_map(|case| run(backend, case, recorded))
+            .collect();
+        assert!(lines.is_empty(), "{}", lines.join("\n"));
+    }
+}
+
+#[test]
+fn cpu() {
+    if !available("cpu") {
+        return;
+    }
+    for isa in ["scalar", "avx2", "avx512"] {
+        match Context::open("cpu", 0, 2, Some(isa)) {
+            Ok(context) => check(&context),
+            Err(error) => assert_eq!(error.key(), "unsupported", "{error}"),
+        }
+    }
+}
+
+#[test]
+fn cuda() {
+    if available("cuda") {
+        check(&Context::open("cuda", 0, 0, None).expect("a device"));
+    }
+}
+
+#[test]
+fn simt() {
+    if available("simt") {
+        check(&Context::open("simt", 0, 0, None).expect("a device"));
+    }
+}
