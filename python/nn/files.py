@@ -166,7 +166,7 @@ def recover(path: str | Path) -> None:
     """
     folder = Path(path)
     complete = folder / _COMPLETE
-    if not complete.is_dir():
+    if not os.path.isdir(complete):  # also where the folder cannot be searched: reading will say so
         return
     stale = complete / _STALE
     if stale.exists():

@@ -5,7 +5,8 @@ Ours are byte-level: any text can be encoded, and decodes to itself. Ids 0, 1, 2
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ class Tokenizer:
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
-        inner.train_from_iterator(texts, trainer)
+        _interruptibly(lambda read: inner.train_from_iterator(read, trainer), texts)
         return Tokenizer(inner.to_str(pretty=True).encode() + b"\n", "tokenizer.json")
 
     @staticmethod
@@ -106,6 +107,46 @@ class Tokenizer:
             if id is not None:
                 return id
         return -1
+
+
+class _Stopped(Exception):  # noqa: N818  ends the reading of texts in the other thread
+    pass
+
+
+def _interruptibly(work: Callable[[Iterator[str]], object], texts: Iterable[str]) -> None:
+    """`work(texts)`, with Ctrl-C ending the wait for it: the library looks at no signal while it computes.
+
+    It runs in a thread that is left behind on Ctrl-C, but only once it needs no more texts: before that it holds the
+    interpreter, which could not exit.
+    """
+    failure: list[BaseException] = []
+    stop, read = threading.Event(), threading.Event()
+
+    def until_stopped() -> Iterator[str]:
+        for text in texts:
+            if stop.is_set():
+                raise _Stopped
+            yield text
+        read.set()
+
+    def run() -> None:
+        try:
+            work(until_stopped())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(0.1)
+    except KeyboardInterrupt:
+        stop.set()
+        while thread.is_alive() and not read.is_set():
+            thread.join(0.1)
+        raise
+    if failure:
+        raise failure[0]
 
 
 def _is_plain_byte_level(inner: tokenizers.Tokenizer) -> bool:

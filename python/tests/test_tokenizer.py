@@ -1,5 +1,11 @@
 """Text to ids and back."""
 
+import collections
+import itertools
+import signal
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +16,7 @@ from tokenizers import pre_tokenizers
 
 from nn import tokenizer as module
 from nn.errors import NNError
-from nn.tokenizer import Tokenizer, byte_character
+from nn.tokenizer import Tokenizer, _interruptibly, byte_character
 
 TEXT = "def hello(name):\n    return f'hello {name}'\n\n\nhello hello\tworld </s> <s>\n" * 5
 TRAINED = Tokenizer.train([TEXT], 280)
@@ -115,3 +121,41 @@ def test_too_small_a_vocabulary() -> None:
 def test_many_texts_at_once() -> None:
     texts = ["", TEXT, "x", TEXT * 2]
     assert [ids.tolist() for ids in TRAINED.encode_all(texts)] == [TRAINED.encode(text).tolist() for text in texts]
+
+
+def test_ctrl_c_ends_the_wait_for_a_vocabulary() -> None:
+    """While texts are read the reading stops; behind that nobody waits for the library."""
+    released = threading.Event()
+
+    def compute(texts: Iterator[str]) -> None:
+        assert list(texts) == ["a", "b"]
+        signal.raise_signal(signal.SIGINT)
+        released.wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        _interruptibly(compute, ["a", "b"])
+    released.set()
+
+    seen = []
+
+    def endless() -> Iterator[str]:
+        signal.raise_signal(signal.SIGINT)
+        for number in itertools.count():
+            seen.append(number)
+            time.sleep(0.001)
+            yield "a"
+
+    with pytest.raises(KeyboardInterrupt):
+        _interruptibly(lambda texts: collections.deque(texts, 0), endless())
+    count = len(seen)
+    time.sleep(0.01)
+    assert len(seen) == count
+
+
+def test_what_goes_wrong_while_a_vocabulary_is_learned_is_passed_on() -> None:
+    def texts() -> Iterator[str]:
+        raise OSError("unreadable")
+        yield ""
+
+    with pytest.raises(OSError, match="unreadable"):
+        Tokenizer.train(texts(), 300)

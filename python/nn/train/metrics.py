@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,26 +18,22 @@ if TYPE_CHECKING:
 class MetricsFile:
     """Appends lines, each handed to the system at once, so that a killed run leaves whole lines. On resume the lines of
     steps after the checkpoint are dropped: those steps are run again. `seconds` and `tokens_per_second` are the only
-    wall-clock in the files of a run."""
+    wall-clock in the files of a run. Nothing is written before the first line: a run that never began leaves nothing.
+    """
 
     def __init__(self, path: Path, keep_steps: int) -> None:
+        """Errors: cannot_read, json_*."""
         self.path = path
         self.seconds = 0.0
-        kept: list[str] = []
+        self._file: io.FileIO | None = None
+        self._kept: list[bytes] = []
         if keep_steps > 0 and path.exists():
             for line in read_metrics(path):
                 step, seconds = line.get("step"), line.get("seconds")
                 if isinstance(step, int) and step <= keep_steps:
-                    kept.append(dumps_compact(line) + "\n")
+                    self._kept.append((dumps_compact(line) + "\n").encode())
                     if isinstance(seconds, float):
                         self.seconds = seconds
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            files.write_file(path, [line.encode() for line in kept])
-            # Unbuffered: a line that the disk refused is not tried again by close().
-            self._file = path.open("ab", buffering=0)
-        except OSError as error:
-            raise files.cannot_write(path, error) from None
 
     def write_step(self, m: StepMetrics) -> None:
         """Errors: disk_full, cannot_write."""
@@ -64,16 +61,27 @@ class MetricsFile:
         """Waits until the disk has every line: before a checkpoint that counts on them. Errors: disk_full,
         cannot_write."""
         try:
-            os.fsync(self._file.fileno())
+            if self._file is not None:
+                os.fsync(self._file.fileno())
         except OSError as error:
             raise files.cannot_write(self.path, error) from None
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+
+    def _open(self) -> io.FileIO:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_file(self.path, self._kept)
+        self._kept = []
+        # Unbuffered: a line that the disk refused is not tried again by close().
+        return self.path.open("ab", buffering=0)
 
     def _write(self, line: dict[str, Json]) -> None:
         data = (dumps_compact(finite(line)) + "\n").encode()
         try:
+            if self._file is None:
+                self._file = self._open()
             while data:
                 data = data[self._file.write(data) :]
         except OSError as error:

@@ -134,7 +134,8 @@ def _run(trainer: Trainer, backend: Backend, keep: int, as_json: bool, quiet: bo
             complete = trainer.run(on_step, on_evaluation, asked, lambda: _keep(trainer, keep))
     finally:
         trainer.close()
-    plot_loss(trainer.out / "metrics.jsonl", trainer.out / "loss.png")
+    if last is not None:
+        plot_loss(trainer.out / "metrics.jsonl", trainer.out / "loss.png")
     result: dict[str, Json] = {
         "out": str(trainer.out),
         "device": backend.name,
@@ -144,7 +145,7 @@ def _run(trainer: Trainer, backend: Backend, keep: int, as_json: bool, quiet: bo
         "heldout_loss": heldout.loss if heldout is not None else None,
         "bits_per_byte": heldout.bits_per_byte if heldout is not None else None,
         "tokens": trainer.step * o.accumulate * o.batch * o.seq_len,
-        "seconds": last.seconds if last is not None else 0.0,
+        "seconds": last.seconds if last is not None else trainer.metrics.seconds,
     }
     print_result(result, as_json)
     if not complete:
