@@ -131,8 +131,13 @@ func (c MoEConfig) Validate(where string) error {
 			return badValue(where, size.field, strconv.Itoa(size.value), "1 to "+strconv.Itoa(maxSize))
 		}
 	}
-	if c.NExperts > 1024 {
-		return badValue(where, "n_experts", strconv.Itoa(c.NExperts), "at most 1024")
+	for _, size := range []struct {
+		field       string
+		value, most int
+	}{{"n_experts", c.NExperts, 1024}, {"head_dim", c.HeadDim, 65536}} {
+		if size.value > size.most {
+			return badValue(where, size.field, strconv.Itoa(size.value), "at most "+strconv.Itoa(size.most))
+		}
 	}
 	if c.TopK > c.NExperts {
 		return messages.ConfigExpertsPerToken(where, c.TopK, c.NExperts)
@@ -144,12 +149,12 @@ func (c MoEConfig) Validate(where string) error {
 		return messages.ConfigOddHeadDim(where, c.HeadDim)
 	}
 	for _, number := range []field{{"rope_theta", c.RopeTheta}, {"rms_norm_eps", c.RMSNormEps}} {
-		if !(number.value > 0) {
-			return badValue(where, number.name, jsonstrict.FormatFloat(number.value), "more than 0")
+		if !(0 < number.value && number.value < math.Inf(1)) {
+			return badValue(where, number.name, jsonstrict.FormatNumber(number.value), "more than 0")
 		}
 	}
 	if !(1 <= c.NTKAlpha && c.NTKAlpha <= 65536) {
-		return badValue(where, "ntk_alpha", jsonstrict.FormatFloat(c.NTKAlpha), "1 to 65536")
+		return badValue(where, "ntk_alpha", jsonstrict.FormatNumber(c.NTKAlpha), "1 to 65536")
 	}
 	if c.NTKAlpha > 1 && c.HeadDim < 4 {
 		return badValue(where, "head_dim", strconv.Itoa(c.HeadDim), "at least 4 with ntk_alpha above 1")
@@ -167,8 +172,8 @@ func (c MoEConfig) Validate(where string) error {
 		}
 	}
 	for _, number := range []field{{"aux_coef", c.AuxCoef}, {"z_coef", c.ZCoef}} {
-		if !(number.value >= 0) {
-			return badValue(where, number.name, jsonstrict.FormatFloat(number.value), "at least 0")
+		if !(0 <= number.value && number.value < math.Inf(1)) {
+			return badValue(where, number.name, jsonstrict.FormatNumber(number.value), "at least 0")
 		}
 	}
 	if _, known := hfDTypes[c.DType]; !known {
@@ -330,7 +335,7 @@ func MoEConfigFromHF(hf *jsonstrict.Object, where string) (MoEConfig, error) {
 	}
 	if expected := c.EffectiveRopeTheta(); math.Abs(theta-expected) > 1e-9*expected {
 		return MoEConfig{}, messages.ConfigNtkMismatch(where, "rope_theta",
-			jsonstrict.FormatFloat(theta), jsonstrict.FormatFloat(expected))
+			jsonstrict.FormatNumber(theta), jsonstrict.FormatNumber(expected))
 	}
 	if positions != c.Context() {
 		return MoEConfig{}, messages.ConfigNtkMismatch(where, "max_position_embeddings",

@@ -5,7 +5,8 @@ import "github.com/cuda-nn/cuda-nn/go/tensor"
 // RecordedStep is a step that is recorded once and then launched as one call.
 //
 // It runs a fixed sequence of calls: the first time one by one, which makes every buffer it needs; the second time
-// recorded; from then on as one graph launch. When a buffer was replaced in between, it starts over.
+// recorded; from then on as one graph launch. When the model's WorkspaceVersion changed in between, it starts over; a
+// recording that failed is dropped.
 type RecordedStep struct {
 	Backend tensor.Backend
 	Model   *MoETransformer

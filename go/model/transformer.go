@@ -32,9 +32,10 @@ type MoETransformer struct {
 	Norm        *layer.RMSNorm
 	Head        *layer.Linear
 
-	hiddenNames    []string
-	positionsShape [2]int
-	ids            tensor.Buffer
+	hiddenNames      []string
+	positionsShape   [2]int
+	positionsVersion int
+	ids              tensor.Buffer
 }
 
 // Options of a model. The zero value is f32 for inference with fresh weights of seed 0.
@@ -351,12 +352,14 @@ func (m *MoETransformer) Positions(batch, seqLen int) (tensor.Buffer, error) {
 		return nil, err
 	}
 	m.positionsShape = [2]int{batch, seqLen}
+	m.positionsVersion++
 	return buffer, nil
 }
 
-// WorkspaceVersion changes when a buffer of the activations was replaced; a graph recorded before must be recorded again.
+// WorkspaceVersion changes when a buffer of the activations was replaced or holds the positions of another shape; a graph
+// recorded before must be recorded again.
 func (m *MoETransformer) WorkspaceVersion() int {
-	version := m.Scratch.Version
+	version := m.Scratch.Version + m.positionsVersion
 	for _, saved := range m.Saved {
 		version += saved.Version
 	}

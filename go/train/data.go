@@ -61,14 +61,17 @@ func (t *Tokens) Require(seqLen int) error {
 // NWindows is the windows of seqLen that cover every target once: ceil((n - 1) / T).
 func (t *Tokens) NWindows(seqLen int) int { return max(0, (len(t.IDs)-1+seqLen-1)/seqLen) }
 
-// Windows fills (inputs, targets) [rows, seq_len]: windows first .. first + rows, window w reading tokens from w T on.
+// Windows fills (inputs, targets) [rows, seq_len]: the windows of these numbers, window w reading tokens from w T on.
 //
-// Behind the last token inputs are 0 and targets Ignored, so that all windows together count each token but the very
-// first exactly once.
-func (t *Tokens) Windows(inputs, targets []int32, first, rows, seqLen int) {
+// Behind the last token, and in rows beyond the numbers given, inputs are 0 and targets Ignored, so that all windows
+// together count each token but the very first exactly once.
+func (t *Tokens) Windows(inputs, targets []int32, numbers []int, rows, seqLen int) {
 	for row := range rows {
-		start := (first + row) * seqLen
-		count := max(0, min(seqLen, len(t.IDs)-1-start))
+		start, count := 0, 0
+		if row < len(numbers) {
+			start = numbers[row] * seqLen
+			count = max(0, min(seqLen, len(t.IDs)-1-start))
+		}
 		for i := range seqLen {
 			at := row*seqLen + i
 			inputs[at], targets[at] = 0, Ignored
@@ -117,6 +120,21 @@ func (d *Data) Close() error {
 
 // IsPrepared says whether a folder was written by prepare.
 func IsPrepared(path string) bool { return files.IsFile(filepath.Join(path, "data.json")) }
+
+// PreparedOf is the prepared folder among what was given as data, "" when all of it is text. A path that comes twice counts
+// once. Errors: data_prepared_not_alone.
+func PreparedOf(paths []string) (string, error) {
+	for _, path := range paths {
+		if !IsPrepared(path) {
+			continue
+		}
+		if slices.ContainsFunc(paths, func(other string) bool { return other != path }) {
+			return "", messages.DataPreparedNotAlone(path)
+		}
+		return path, nil
+	}
+	return "", nil
+}
 
 // LoadData opens and checks a prepared folder. Errors: folder_missing, not_a_folder, data_not_prepared, cannot_read,
 // json_*, field_*, data_wrong_size, data_bad_token.

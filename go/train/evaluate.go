@@ -20,11 +20,14 @@ type Evaluation struct {
 	Tokens      int
 }
 
-// Evaluate is the mean loss over windows of seqLen that cover the split once, or its first maxWindows of them (0: all).
+// Evaluate is the mean loss over windows of seqLen that cover the split once, or over maxWindows (0: all) spread evenly
+// over it: of W windows those numbered floor(i W / maxWindows). progress, unless nil, is told the windows done and those
+// in all.
 //
 // Errors: data_too_short, and that of ctx.
 func Evaluate(
 	ctx context.Context, m *model.MoETransformer, tokens *Tokens, batch, seqLen, maxWindows int,
+	progress func(done, total int),
 ) (Evaluation, error) {
 	if err := tokens.Require(1); err != nil {
 		return Evaluation{}, err
@@ -40,16 +43,18 @@ func Evaluate(
 		return Evaluation{}, err
 	}
 	windows := tokens.NWindows(seqLen)
+	chosen := windows
 	if maxWindows > 0 {
-		windows = min(windows, maxWindows)
+		chosen = min(windows, maxWindows)
 	}
 	total, count := 0.0, 0
 	hostIDs, hostTargets := make([]int32, rows), make([]int32, rows)
-	for first := 0; first < windows && err == nil; first += batch {
-		tokens.Windows(hostIDs, hostTargets, first, batch, seqLen)
-		for i := min(windows-first, batch) * seqLen; i < rows; i++ {
-			hostTargets[i] = Ignored
+	for first := 0; first < chosen && err == nil; first += batch {
+		var numbers []int
+		for i := first; i < min(first+batch, chosen); i++ {
+			numbers = append(numbers, i*windows/chosen)
 		}
+		tokens.Windows(hostIDs, hostTargets, numbers, batch, seqLen)
 		err = tensor.First(
 			ctx.Err(),
 			m.Backend.Upload(ids, 0, tensor.Bytes(hostIDs)),
@@ -69,6 +74,9 @@ func Evaluate(
 		err = tensor.First(err, errMean)
 		total += float64(loss.hostSum[0])
 		count += counted
+		if progress != nil {
+			progress(first+len(numbers), chosen)
+		}
 	}
 	if err := tensor.First(err, loss.Close(), ids.Close(), targets.Close()); err != nil {
 		return Evaluation{}, err

@@ -13,18 +13,18 @@ import (
 
 // MetricsFile is metrics.jsonl: one line per step and per evaluation, each written through, so that a killed run leaves
 // whole lines. On resume the lines of steps after the checkpoint are dropped: those steps are run again. seconds and
-// tokens_per_second are the only wall-clock in the files of a run.
+// tokens_per_second are the only wall-clock in the files of a run; what is not finite is null. Nothing is written before
+// the first line: a run that never began leaves nothing.
 type MetricsFile struct {
 	Path    string
 	Seconds float64
 	file    *os.File
+	kept    bytes.Buffer
 }
 
-// NewMetricsFile opens a file and keeps the lines of the first keepSteps steps. Errors: those of ReadMetrics, disk_full,
-// cannot_write.
+// NewMetricsFile keeps the lines of the first keepSteps steps of a file. Errors: those of ReadMetrics.
 func NewMetricsFile(path string, keepSteps int) (*MetricsFile, error) {
 	m := &MetricsFile{Path: path}
-	var kept bytes.Buffer
 	if keepSteps > 0 && files.Exists(path) {
 		lines, err := ReadMetrics(path)
 		if err != nil {
@@ -32,24 +32,26 @@ func NewMetricsFile(path string, keepSteps int) (*MetricsFile, error) {
 		}
 		for _, line := range lines {
 			if step, ok := line.Get("step").(int); ok && step <= keepSteps {
-				kept.WriteString(jsonstrict.DumpsCompact(line) + "\n")
+				m.kept.WriteString(jsonstrict.DumpsCompact(line) + "\n")
 				if seconds, ok := line.Get("seconds").(float64); ok {
 					m.Seconds = seconds
 				}
 			}
 		}
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return nil, files.CannotWrite(path, err)
+	return m, nil
+}
+
+func (m *MetricsFile) open() error {
+	if err := os.MkdirAll(filepath.Dir(m.Path), 0o777); err != nil {
+		return err
 	}
-	if err := files.WriteFile(path, files.Content(kept.Bytes())); err != nil {
-		return nil, err
+	if err := files.WriteFile(m.Path, files.Content(m.kept.Bytes())); err != nil {
+		return err
 	}
 	var err error
-	if m.file, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0); err != nil {
-		return nil, files.CannotWrite(path, err)
-	}
-	return m, nil
+	m.file, err = os.OpenFile(m.Path, os.O_WRONLY|os.O_APPEND, 0)
+	return err
 }
 
 // WriteStep: Errors: disk_full, cannot_write.
@@ -74,10 +76,31 @@ func (m *MetricsFile) WriteEvaluation(step int, e Evaluation) error {
 	return m.write(jsonstrict.NewObject("step", step, "heldout_loss", number(e.Loss), "bits_per_byte", number(e.BitsPerByte)))
 }
 
+// Sync waits until the disk has every line: before a checkpoint that counts on them. Errors: disk_full, cannot_write.
+func (m *MetricsFile) Sync() error {
+	if m.file == nil {
+		return nil
+	}
+	if err := m.file.Sync(); err != nil {
+		return files.CannotWrite(m.Path, err)
+	}
+	return nil
+}
+
 // Close closes the file.
-func (m *MetricsFile) Close() error { return m.file.Close() }
+func (m *MetricsFile) Close() error {
+	if m.file == nil {
+		return nil
+	}
+	return m.file.Close()
+}
 
 func (m *MetricsFile) write(line *jsonstrict.Object) error {
+	if m.file == nil {
+		if err := m.open(); err != nil {
+			return files.CannotWrite(m.Path, err)
+		}
+	}
 	if _, err := m.file.WriteString(jsonstrict.DumpsCompact(line) + "\n"); err != nil {
 		return files.CannotWrite(m.Path, err)
 	}

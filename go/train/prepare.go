@@ -59,6 +59,10 @@ func FindTexts(paths []string) (Texts, error) {
 	named, found := map[string]bool{}, map[string]bool{}
 	for _, path := range paths {
 		if !files.IsFolder(path) {
+			if files.Exists(path) && !files.IsFile(path) {
+				// A pipe can be read once; text is read once to check it and again to encode it.
+				return Texts{}, messages.DataNoFiles(path)
+			}
 			named[path] = true
 			continue
 		}

@@ -100,7 +100,7 @@ func (o TrainOptions) EvaluationInterval() int {
 	if o.EvalEvery > 0 {
 		return o.EvalEvery
 	}
-	return max(1, o.Steps/10)
+	return (o.Steps + 9) / 10
 }
 
 func (o TrainOptions) toJSON() *jsonstrict.Object {
@@ -228,7 +228,7 @@ func (t *Trainer) Run(ctx context.Context, hooks Hooks) (complete bool, err erro
 		}
 		stopped = ctx.Err() != nil
 		if every := t.Options.SaveEvery; last || stopped || every > 0 && t.Step%every == 0 {
-			if err := t.Save(); err != nil {
+			if err := tensor.First(t.Metrics.Sync(), t.Save()); err != nil {
 				return false, err
 			}
 			if hooks.OnSave != nil {
@@ -273,13 +273,13 @@ func (t *Trainer) Batch(step int) error {
 	return nil
 }
 
-// Evaluate is on the held-out split, or the first maxWindows windows of it (0: all).
+// Evaluate is on the held-out split, or on maxWindows windows of it (0: all).
 func (t *Trainer) Evaluate(maxWindows int) (Evaluation, error) {
 	heldout, err := t.Data.Split("heldout")
 	if err != nil {
 		return Evaluation{}, err
 	}
-	return Evaluate(context.Background(), t.Model, heldout, t.Options.Batch, t.Options.SeqLen, maxWindows)
+	return Evaluate(context.Background(), t.Model, heldout, t.Options.Batch, t.Options.SeqLen, maxWindows, nil)
 }
 
 // Save writes the checkpoint with the optimizer's state, in Out, whole or not at all.

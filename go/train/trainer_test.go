@@ -47,8 +47,8 @@ func TestPrepared(t *testing.T) {
 	}
 	total := 0
 	ids, targets := make([]int32, 3*7), make([]int32, 3*7)
-	for first := 0; first < data.Train.NWindows(7); first += 3 {
-		data.Train.Windows(ids, targets, first, 3, 7)
+	for first := 0; first < data.Train.NWindows(7); first += 2 {
+		data.Train.Windows(ids, targets, []int{first, first + 1}, 3, 7)
 		for _, target := range targets {
 			if target != Ignored {
 				total++

@@ -30,8 +30,14 @@ type app struct {
 }
 
 // Main runs the command line and returns its exit code: 2 for usage, 1 for a failure, 130 for Ctrl-C.
-func Main(arguments []string, out, stderr io.Writer) int {
+func Main(arguments []string, out, stderr io.Writer) (code int) {
 	a := &app{out, stderr}
+	defer func() {
+		if fault := recover(); fault != nil {
+			what := messages.Internal(strings.Join(strings.Fields(fmt.Sprint(fault)), " "))
+			code = a.fail(what.Text, what.ExitCode)
+		}
+	}()
 	root := a.root()
 	if len(arguments) == 0 {
 		_ = root.Help() // to a writer that has gone there is nothing to tell
@@ -50,7 +56,8 @@ func Main(arguments []string, out, stderr io.Writer) int {
 	case errors.As(err, &own):
 		return a.fail(own.Text, own.ExitCode)
 	}
-	return a.fail(err.Error(), 1)
+	internal := messages.Internal(err.Error())
+	return a.fail(internal.Text, internal.ExitCode)
 }
 
 func (a *app) fail(sentence string, code int) int {
@@ -110,11 +117,11 @@ func flagError(command *cobra.Command, err error) error {
 	case errors.As(err, &valueless):
 		return messages.UsageMissingValue("--"+valueless.GetFlag().Name, "one")
 	case errors.As(err, &invalid):
-		if invalid.GetFlag().Value.Type() == "bool" { // a flag stands alone; nn-py has these words for it
-			return messages.UsageMissingValue("--"+invalid.GetFlag().Name, "one")
+		if invalid.GetFlag().Value.Type() == "bool" {
+			return messages.UsageFlagValue("--" + invalid.GetFlag().Name)
 		}
-		expected := map[string]string{"int": "an integer", "float": "a number"}
-		return messages.UsageBadValue("--"+invalid.GetFlag().Name, invalid.GetValue(), expected[invalid.GetFlag().Value.Type()])
+		return messages.UsageBadValue(
+			"--"+invalid.GetFlag().Name, oneMarkEach(invalid.GetValue()), expected[invalid.GetFlag().Value.Type()])
 	}
 	return messages.UsageUnknownOption(strings.TrimPrefix(err.Error(), "bad flag syntax: "), command.Name())
 }

@@ -16,8 +16,8 @@ func (a *app) bench() *cobra.Command {
 	var c common
 	var cases, out string
 	command := &cobra.Command{Use: "bench", Short: "Time the kernels and the model: medians with a bootstrap 95% interval."}
-	command.Flags().StringVar(&cases, "cases", "", "the description of what is measured: benchmarks/cases.json")
-	command.Flags().StringVar(&out, "out", "", "the JSON file to write, every sample in it")
+	path(command, &cases, "cases", "", "the description of what is measured: benchmarks/cases.json")
+	path(command, &out, "out", "", "the JSON file to write, every sample in it")
 	c.add(command, "device", "threads", "json", "quiet")
 	command.RunE = func(*cobra.Command, []string) error {
 		if err := require(command, "cases", "out"); err != nil {

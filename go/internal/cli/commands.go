@@ -12,7 +12,6 @@ import (
 
 	nn "github.com/cuda-nn/cuda-nn/go"
 	"github.com/cuda-nn/cuda-nn/go/cuda"
-	"github.com/cuda-nn/cuda-nn/go/internal/files"
 	"github.com/cuda-nn/cuda-nn/go/internal/jsonstrict"
 	"github.com/cuda-nn/cuda-nn/go/internal/messages"
 	"github.com/cuda-nn/cuda-nn/go/model"
@@ -87,10 +86,10 @@ func (a *app) initialise() *cobra.Command {
 	var c common
 	var config, out, dtype, tokenizerPath string
 	command := &cobra.Command{Use: "init", Short: "Write a model with fresh weights, one tensor in memory at a time."}
-	command.Flags().StringVar(&config, "config", "", "a preset (tiny, small, 6.9b) or a config.json")
-	command.Flags().StringVar(&out, "out", "", "the folder to write")
-	command.Flags().StringVar(&dtype, "dtype", "f32", "f32 or bf16")
-	command.Flags().StringVar(&tokenizerPath, "tokenizer", "", "a tokenizer.json to put beside")
+	path(command, &config, "config", "", "a preset (tiny, small, 6.9b) or a config.json")
+	path(command, &out, "out", "", "the folder to write")
+	text(command, &dtype, "dtype", "f32", "f32 or bf16")
+	path(command, &tokenizerPath, "tokenizer", "", "a tokenizer.json to put beside")
 	c.add(command, "device", "threads", "seed", "ntk-alpha", "json", "quiet")
 	command.RunE = func(*cobra.Command, []string) error {
 		if err := require(command, "config", "out"); err != nil {
@@ -112,9 +111,14 @@ func (a *app) initialise() *cobra.Command {
 		}
 		var options model.SaveOptions
 		if command.Flags().Changed("tokenizer") {
-			if options.Tokenizer, err = files.ReadBytes(tokenizerPath, "checkpoint folder"); err != nil {
+			tok, err := tokenizer.Load(tokenizerPath)
+			if err != nil {
 				return err
 			}
+			if tok.VocabSize > made.VocabSize {
+				return messages.TokenizerTooLarge(tokenizerPath, tok.VocabSize, made.VocabSize)
+			}
+			options.Tokenizer = tok.JSON
 		}
 		backend, err := c.openDevice()
 		if err != nil {
@@ -174,10 +178,10 @@ func (a *app) prepare() *cobra.Command {
 		Long: "Turn text into tokens: tokenizer.json, train.bin, heldout.bin, data.json.\n\n" +
 			"A vocabulary is learned by nn-py prepare or nn-rs prepare; nn-go takes it by --tokenizer.",
 	}
-	command.Flags().StringArrayVar(&data, "data", nil, "a file or folder of text; may be repeated")
-	command.Flags().StringVar(&out, "out", "", "the folder to write")
+	paths(command, &data, "data", "a file or folder of text; may be repeated")
+	path(command, &out, "out", "", "the folder to write")
 	integer(command, &vocabSize, "vocab-size", 4096, "tokens of a BPE, where one is learned")
-	command.Flags().StringVar(&tokenizerPath, "tokenizer", "", "a tokenizer.json, or bytes")
+	path(command, &tokenizerPath, "tokenizer", "", "a tokenizer.json, or bytes")
 	c.add(command, "json", "quiet")
 	command.RunE = func(*cobra.Command, []string) error {
 		if err := require(command, "data", "out", "tokenizer"); err != nil {
@@ -213,8 +217,8 @@ func (a *app) eval() *cobra.Command {
 	var data []string
 	var batch, seq int
 	command := &cobra.Command{Use: "eval", Short: "Measure a model on text it has not seen."}
-	command.Flags().StringVar(&folder, "model", "", "a checkpoint folder")
-	command.Flags().StringArrayVar(&data, "data", nil, "a prepared folder (its held-out split), or text")
+	path(command, &folder, "model", "", "a checkpoint folder")
+	paths(command, &data, "data", "a prepared folder (its held-out split), or text")
 	integer(command, &batch, "batch", 8, "sequences at once")
 	integer(command, &seq, "seq", 0, "tokens of a sequence, 0: 128 or the context if shorter")
 	c.add(command, "device", "threads", "ntk-alpha", "json", "quiet")
@@ -250,8 +254,10 @@ func (a *app) eval() *cobra.Command {
 		}
 		ctx, stop := untilInterrupted()
 		defer stop()
+		bar := a.progress("eval", tokens.NWindows(seq), c.quiet)
+		defer bar.close()
 		start := time.Now()
-		result, err := train.Evaluate(ctx, loaded, tokens, batch, seq, 0)
+		result, err := train.Evaluate(ctx, loaded, tokens, batch, seq, 0, func(done, _ int) { bar.update(done, "") })
 		if err != nil {
 			return err
 		}
@@ -269,8 +275,12 @@ func (a *app) eval() *cobra.Command {
 }
 
 func evalTokens(folder string, data []string, vocabSize int) (tokens *train.Tokens, done func() error, err error) {
-	if len(data) == 1 && train.IsPrepared(data[0]) {
-		prepared, err := train.LoadData(data[0])
+	folderOfTokens, err := train.PreparedOf(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	if folderOfTokens != "" {
+		prepared, err := train.LoadData(folderOfTokens)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -297,9 +307,9 @@ func (a *app) logits() *cobra.Command {
 	var c common
 	var folder, ids, out string
 	command := &cobra.Command{Use: "logits", Short: "Write the logits of a sequence of ids."}
-	command.Flags().StringVar(&folder, "model", "", "a checkpoint folder")
-	command.Flags().StringVar(&ids, "ids", "", "token ids, for example 1,2,3")
-	command.Flags().StringVar(&out, "out", "", `the .safetensors file to write: "logits" [1, T, V] f32`)
+	path(command, &folder, "model", "", "a checkpoint folder")
+	text(command, &ids, "ids", "", "token ids, for example 1,2,3")
+	path(command, &out, "out", "", `the .safetensors file to write: "logits" [1, T, V] f32`)
 	c.add(command, "device", "threads", "ntk-alpha", "json")
 	command.RunE = func(*cobra.Command, []string) error {
 		if err := require(command, "model", "ids", "out"); err != nil {

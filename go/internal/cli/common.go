@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -30,11 +32,10 @@ type common struct {
 
 // add registers those of the common options that a subcommand takes.
 func (c *common) add(command *cobra.Command, names ...string) {
-	flags := command.Flags()
 	for _, name := range names {
 		switch name {
 		case "device":
-			flags.StringVar(&c.device, name, "auto", "auto, cpu, cuda, simt or reference")
+			text(command, &c.device, name, "auto", "auto, cpu, cuda, simt or reference")
 		case "threads":
 			integer(command, &c.threads, name, 0, "host threads, 0 for all")
 		case "seed":
@@ -42,14 +43,21 @@ func (c *common) add(command *cobra.Command, names ...string) {
 		case "ntk-alpha":
 			number(command, &c.ntkAlpha, name, 0, "serve alpha times the trained context")
 		case "json":
-			flags.BoolVar(&c.json, name, false, "print the result as one JSON object")
+			flag(command, &c.json, name, "print the result as one JSON object")
 		case "quiet":
-			flags.BoolVar(&c.quiet, name, false, "no progress")
+			flag(command, &c.quiet, name, "no progress")
 		}
 	}
 }
 
-// decimal and real are flags that read numbers as the other languages do: 010 is ten, 0x10 is nothing.
+// The types of options, spelled the same in three languages; expected is what a sentence says of each.
+var expected = map[string]string{
+	"int": "an integer", "float": "a number", "text": "UTF-8 text", "path": "a path", "paths": "a path",
+}
+
+var decimalNumber = regexp.MustCompile(`^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$`)
+
+// decimal is ASCII digits that make a 64-bit integer: 010 is ten, 0x10 is nothing.
 type decimal struct{ into *int }
 
 func (d decimal) String() string { return strconv.Itoa(*d.into) }
@@ -59,12 +67,13 @@ func (d decimal) Set(text string) (err error) {
 	return err
 }
 
+// real is a decimal number; neither nan nor inf is one.
 type real struct{ into *float64 }
 
 func (r real) String() string { return strconv.FormatFloat(*r.into, 'g', -1, 64) }
 func (r real) Type() string   { return "float" }
 func (r real) Set(text string) (err error) {
-	if strings.ContainsAny(text, "xX_pP") {
+	if !decimalNumber.MatchString(text) {
 		return strconv.ErrSyntax
 	}
 	*r.into, err = strconv.ParseFloat(text, 64)
@@ -72,6 +81,92 @@ func (r real) Set(text string) (err error) {
 		err = nil // beyond the range is infinite, which the checks refuse
 	}
 	return err
+}
+
+// plainText is UTF-8, which the bytes of a command line need not be.
+type plainText struct{ into *string }
+
+func (p plainText) String() string { return *p.into }
+func (p plainText) Type() string   { return "text" }
+func (p plainText) Set(text string) error {
+	if !utf8.ValidString(text) {
+		return strconv.ErrSyntax
+	}
+	*p.into = text
+	return nil
+}
+
+// place is a file or folder, which an empty word cannot name; places is some.
+type place struct{ into *string }
+
+func (p place) String() string { return *p.into }
+func (p place) Type() string   { return "path" }
+func (p place) Set(path string) error {
+	if path == "" {
+		return strconv.ErrSyntax
+	}
+	*p.into = path
+	return nil
+}
+
+type places struct{ into *[]string }
+
+func (p places) String() string { return strings.Join(*p.into, ", ") }
+func (p places) Type() string   { return "paths" }
+func (p places) Set(path string) error {
+	if path == "" {
+		return strconv.ErrSyntax
+	}
+	*p.into = append(*p.into, path)
+	return nil
+}
+
+// flagOnly is a flag that takes no value.
+type flagOnly struct{ into *bool }
+
+func (f flagOnly) String() string   { return strconv.FormatBool(*f.into) }
+func (f flagOnly) Type() string     { return "bool" }
+func (f flagOnly) IsBoolFlag() bool { return true }
+func (f flagOnly) Set(text string) error {
+	if text != alone {
+		return strconv.ErrSyntax
+	}
+	*f.into = true
+	return nil
+}
+
+// alone is what the flag parser gives a flag without a value; no command line spells it.
+const alone = "\x00"
+
+// oneMarkEach is a word with a question mark for each byte that is not UTF-8.
+func oneMarkEach(word string) string {
+	var out strings.Builder
+	for _, r := range word {
+		if r == utf8.RuneError {
+			r = '?'
+		}
+		out.WriteRune(r)
+	}
+	return out.String()
+}
+
+func text(command *cobra.Command, into *string, name, value, usage string) {
+	*into = value
+	command.Flags().Var(plainText{into}, name, usage)
+}
+
+func path(command *cobra.Command, into *string, name, value, usage string) {
+	*into = value
+	command.Flags().Var(place{into}, name, usage)
+}
+
+func paths(command *cobra.Command, into *[]string, name, usage string) {
+	command.Flags().Var(places{into}, name, usage)
+}
+
+func flag(command *cobra.Command, into *bool, name, usage string) {
+	command.Flags().Var(flagOnly{into}, name, usage)
+	command.Flags().Lookup(name).NoOptDefVal = alone
 }
 
 func integer(command *cobra.Command, into *int, name string, value int, usage string) {
@@ -117,7 +212,7 @@ func (c *common) readConfig(command *cobra.Command, name string) (model.MoEConfi
 	}
 	var config model.MoEConfig
 	var err error
-	if files.IsFile(path) {
+	if path != name || files.IsFile(path) {
 		var data []byte
 		if data, err = files.ReadBytes(path, "checkpoint folder"); err == nil {
 			config, err = model.MoEConfigFromJSON(data, path)

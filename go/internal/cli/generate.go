@@ -15,7 +15,10 @@ import (
 	"github.com/cuda-nn/cuda-nn/go/tokenizer"
 )
 
-const defaultNewTokens = 128
+const (
+	defaultNewTokens = 128
+	window           = 32 // ids that are decoded again: no character and no decoder's rule reaches further
+)
 
 func (a *app) generate() *cobra.Command {
 	var c common
@@ -23,8 +26,8 @@ func (a *app) generate() *cobra.Command {
 	var asked int
 	var sampling model.Sampling
 	command := &cobra.Command{Use: "generate", Short: "Continue a prompt; the text streams, the speed comes at the end."}
-	command.Flags().StringVar(&folder, "model", "", "a checkpoint folder")
-	command.Flags().StringVar(&prompt, "prompt", "", "the text to continue")
+	path(command, &folder, "model", "", "a checkpoint folder")
+	text(command, &prompt, "prompt", "", "the text to continue")
 	integer(command, &asked, "max-new-tokens", 0, "at most 128, or what the context leaves, by default")
 	number(command, &sampling.Temperature, "temperature", 1, "0: always the most likely token")
 	integer(command, &sampling.TopK, "top-k", 0, "only the k most likely tokens, 0: all")
@@ -127,23 +130,34 @@ func integers[T int | int32](values []T) []jsonstrict.Value {
 }
 
 // textStream writes the text of a growing list of ids: characters that may still change are held back.
+//
+// Only the last ids are decoded again with each new one, so that a long text costs a constant time per token.
 type textStream struct {
 	tokenizer *tokenizer.Tokenizer
 	ids       []int
 	out       io.Writer
-	written   string
+	start     int
+	written   string // of the text of ids[start:]
 }
 
 func (s *textStream) add(id int) error {
 	s.ids = append(s.ids, id)
 	// A character that is not whole yet decodes to U+FFFD at the end; four bytes make any character whole.
-	return s.advance(strings.TrimRight(s.tokenizer.Decode(s.ids), "\ufffd"))
+	text := s.tokenizer.Decode(s.ids[s.start:])
+	if err := s.advance(strings.TrimRight(text, "\ufffd")); err != nil {
+		return err
+	}
+	if len(s.ids)-s.start > 2*window && text == s.written {
+		s.start = len(s.ids) - window
+		s.written = s.tokenizer.Decode(s.ids[s.start:])
+	}
+	return nil
 }
 
 // finish writes what was held back, and returns the whole text.
 func (s *textStream) finish() (string, error) {
-	text := s.tokenizer.Decode(s.ids)
-	return text, s.advance(text)
+	err := s.advance(s.tokenizer.Decode(s.ids[s.start:]))
+	return s.tokenizer.Decode(s.ids), err
 }
 
 func (s *textStream) advance(text string) error {

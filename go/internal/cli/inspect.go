@@ -23,9 +23,9 @@ func (a *app) inspect() *cobra.Command {
 	command := &cobra.Command{
 		Use: "inspect", Short: "Show the experts chosen per token and layer, the router's entropy and the load per expert.",
 	}
-	command.Flags().StringVar(&folder, "model", "", "a checkpoint folder")
-	command.Flags().StringVar(&prompt, "prompt", "", "the text to look at")
-	command.Flags().StringVar(&page, "html", "", "a page to write: tokens by layers, coloured by expert")
+	path(command, &folder, "model", "", "a checkpoint folder")
+	text(command, &prompt, "prompt", "", "the text to look at")
+	path(command, &page, "html", "", "a page to write: tokens by layers, coloured by expert")
 	c.add(command, "device", "threads", "ntk-alpha", "json")
 	command.RunE = func(*cobra.Command, []string) error {
 		if err := require(command, "model", "prompt"); err != nil {

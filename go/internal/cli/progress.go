@@ -73,8 +73,19 @@ func (p *progress) close() {
 	}
 }
 
+// begin turns it to the next part of the work; nothing when that is what it counts already.
+func (p *progress) begin(what string, total int) {
+	if p.what == what && p.total == total {
+		return
+	}
+	p.what, p.total, p.start = what, total, time.Now()
+	if p.bar != nil {
+		p.bar.Reset()
+	}
+}
+
 // report is the progress as the library calls it back.
 func (p *progress) report(doing string, done, total int) {
-	p.what, p.total = doing, total
+	p.begin(doing, total)
 	p.update(done, "")
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +18,8 @@ import (
 	"github.com/cuda-nn/cuda-nn/go/tensor"
 	"github.com/cuda-nn/cuda-nn/go/train"
 )
+
+var keptName = regexp.MustCompile(`^step-[0-9]{8,10}$`)
 
 // freeOnResume are the options that do not change the run; all others are the stored ones.
 var freeOnResume = []string{"data", "out", "resume", "keep", "device", "threads", "json", "quiet"}
@@ -39,10 +42,9 @@ func (a *app) train() *cobra.Command {
 	o := &t.options
 	command := &cobra.Command{Use: "train", Short: "Train a model. Ctrl-C saves and exits; --resume goes on to the same bits."}
 	t.description = command
-	flags := command.Flags()
-	flags.StringArrayVar(&t.data, "data", nil, "a prepared folder (see prepare)")
-	flags.StringVar(&t.out, "out", "", "the checkpoint folder to write")
-	flags.StringVar(&t.config, "config", "small", "a preset (tiny, small, 6.9b) or a config.json")
+	paths(command, &t.data, "data", "a prepared folder (see prepare)")
+	path(command, &t.out, "out", "", "the checkpoint folder to write")
+	path(command, &t.config, "config", "small", "a preset (tiny, small, 6.9b) or a config.json")
 	integer(command, &o.Steps, "steps", o.Steps, "optimizer steps")
 	number(command, &t.minutes, "minutes", 0, "instead of --steps: as many as fit")
 	integer(command, &o.Batch, "batch", o.Batch, "sequences of a micro-batch")
@@ -56,9 +58,9 @@ func (a *app) train() *cobra.Command {
 	integer(command, &o.EvalEvery, "eval-every", 0, "steps, 0: ten times a run")
 	integer(command, &o.SaveEvery, "save-every", 0, "steps, 0: at the end")
 	integer(command, &t.keep, "keep", 0, "older checkpoints to keep as OUT/step-N")
-	flags.StringVar(&t.dtype, "dtype", "f32", "f32 or bf16 (with f32 master weights)")
-	flags.BoolVar(&o.Recompute, "recompute", false, "less memory, a third more work")
-	flags.BoolVar(&t.resume, "resume", false, "go on with the run in OUT")
+	text(command, &t.dtype, "dtype", "f32", "f32 or bf16 (with f32 master weights)")
+	flag(command, &o.Recompute, "recompute", "less memory, a third more work")
+	flag(command, &t.resume, "resume", "go on with the run in OUT")
 	t.add(command, "device", "threads", "seed", "ntk-alpha", "json", "quiet")
 	command.RunE = func(*cobra.Command, []string) error { return a.runTraining(t) }
 	return command
@@ -128,7 +130,7 @@ func (t *training) resumed(backend tensor.Backend) (*train.Trainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := t.openData()
+	data, err := t.openData(true)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +146,7 @@ func (t *training) fresh(backend tensor.Backend) (*train.Trainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := t.openData()
+	data, err := t.openData(false)
 	if err != nil {
 		return nil, err
 	}
@@ -179,13 +181,17 @@ func (t *training) fit(m *model.MoETransformer, data *train.Data) error {
 	return tensor.First(err, trial.Close())
 }
 
-// openData is a prepared folder, or what an earlier run prepared in OUT/data. Learning a vocabulary is for nn-py and
-// nn-rs, so text as it is must be prepared first.
-func (t *training) openData() (*train.Data, error) {
-	if len(t.data) == 1 && train.IsPrepared(t.data[0]) {
-		return train.LoadData(t.data[0])
+// openData is a prepared folder; a resumed run goes on with what its start prepared in OUT/data. Learning a vocabulary is
+// for nn-py and nn-rs, so text as it is must be prepared first.
+func (t *training) openData(resume bool) (*train.Data, error) {
+	folder, err := train.PreparedOf(t.data)
+	if err != nil {
+		return nil, err
 	}
-	if prepared := filepath.Join(t.out, "data"); train.IsPrepared(prepared) {
+	if folder != "" {
+		return train.LoadData(folder)
+	}
+	if prepared := filepath.Join(t.out, "data"); resume && train.IsPrepared(prepared) {
 		return train.LoadData(prepared)
 	}
 	if _, err := train.FindTexts(t.data); err != nil {
@@ -216,8 +222,11 @@ func (a *app) run(t *training, trainer *train.Trainer, backend tensor.Backend) e
 	if err := tensor.First(err, trainer.Close()); err != nil {
 		return err
 	}
-	if err := train.PlotLoss(filepath.Join(trainer.Out, "metrics.jsonl"), filepath.Join(trainer.Out, "loss.png")); err != nil {
-		return err
+	if last != nil {
+		err := train.PlotLoss(filepath.Join(trainer.Out, "metrics.jsonl"), filepath.Join(trainer.Out, "loss.png"))
+		if err != nil {
+			return err
+		}
 	}
 	result := jsonstrict.NewObject(
 		"out", trainer.Out,
@@ -228,7 +237,7 @@ func (a *app) run(t *training, trainer *train.Trainer, backend tensor.Backend) e
 		"heldout_loss", nil,
 		"bits_per_byte", nil,
 		"tokens", trainer.Step*o.Accumulate*o.Batch*o.SeqLen,
-		"seconds", 0.0,
+		"seconds", trainer.Metrics.Seconds,
 	)
 	if last != nil {
 		result.Set("loss", finite(last.Loss.CrossEntropy))
@@ -285,7 +294,7 @@ func keepAs(out, target string, count int) error {
 		name := entry.Name()
 		suffix := filepath.Ext(name)
 		switch {
-		case entry.IsDir() && strings.HasPrefix(name, "step-") && name != filepath.Base(target):
+		case entry.IsDir() && keptName.MatchString(name) && name != filepath.Base(target):
 			kept = append(kept, name)
 		case entry.Type().IsRegular() && !strings.HasPrefix(name, ".") && (suffix == ".json" || suffix == ".safetensors"):
 			if err := copyFile(filepath.Join(aside, name), filepath.Join(out, name)); err != nil {
@@ -299,9 +308,9 @@ func keepAs(out, target string, count int) error {
 	if err := os.Rename(aside, target); err != nil {
 		return err
 	}
-	kept = append(kept, filepath.Base(target))
 	slices.Sort(kept)
-	for _, old := range kept[:max(0, len(kept)-count)] {
+	later, _ := slices.BinarySearch(kept, filepath.Base(target)) // those of an earlier run in the same folder follow
+	for _, old := range append(kept[:max(0, later+1-count):max(0, later+1-count)], kept[later:]...) {
 		if err := os.RemoveAll(filepath.Join(out, old)); err != nil {
 			return err
 		}
