@@ -10,11 +10,16 @@
 #include "../../src/types.h"
 #include "cunn.h"
 
+// What a failed call left in its context.
+struct Reported : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 class Library {
  public:
   Library(const char* path, int32_t device) : handle_(dlopen(path, RTLD_NOW | RTLD_LOCAL)) {
     if (!handle_) throw std::runtime_error(dlerror());
-    check(function<decltype(&cunn_context_create)>("cunn_context_create")(&context, device, 0, 0, nullptr), "context_create");
+    check(function<decltype(&cunn_context_create)>("cunn_context_create")(&context, device, 0, 0, nullptr));
   }
   ~Library() {
     function<decltype(&cunn_context_destroy)>("cunn_context_destroy")(context);
@@ -29,12 +34,11 @@ class Library {
     if (!symbol) throw std::runtime_error(name + " is not in the library");
     return reinterpret_cast<F>(symbol);
   }
-  void check(int32_t status, const char* what) {
-    if (status == CUNN_OK) return;
-    throw std::runtime_error(std::string(what) + ": " + function<decltype(&cunn_context_error)>("cunn_context_error")(context));
+  void check(int32_t status) {
+    if (status != CUNN_OK) throw Reported(function<decltype(&cunn_context_error)>("cunn_context_error")(context));
   }
   void synchronize() {
-    check(function<decltype(&cunn_context_synchronize)>("cunn_context_synchronize")(context), "synchronize");
+    check(function<decltype(&cunn_context_synchronize)>("cunn_context_synchronize")(context));
   }
   cunn_context context = 0;
 
@@ -42,7 +46,7 @@ class Library {
   void* handle_;
 };
 // Calls an ABI function of the library in its context; throws its sentence when it fails.
-#define CALL(library, name, ...) (library).check((library).function<decltype(&name)>(#name)((library).context, __VA_ARGS__), #name)
+#define CALL(library, name, ...) (library).check((library).function<decltype(&name)>(#name)((library).context, __VA_ARGS__))
 
 inline int32_t device_kind(const std::string& name) {
   if (name == "cpu") return CUNN_CPU;

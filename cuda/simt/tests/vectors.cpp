@@ -81,8 +81,8 @@ std::map<std::string, Bytes> execute(Library& library, const Case& c, bool recor
       values.push_back({false, a.role == "none" ? cunn_buffer{0} : cunn_buffer(*buffers.at(a.role == "same" ? a.text : a.name)), 0});
   }
   cunn_graph graph = 0;
-  if (recorded) library.check(library.function<decltype(&cunn_graph_begin)>("cunn_graph_begin")(library.context), "graph_begin");
-  library.check(invokers().at(c.op)(library, values), "call");
+  if (recorded) library.check(library.function<decltype(&cunn_graph_begin)>("cunn_graph_begin")(library.context));
+  library.check(invokers().at(c.op)(library, values));
   if (recorded) {
     CALL(library, cunn_graph_end, &graph);
     CALL(library, cunn_graph_launch, graph);
