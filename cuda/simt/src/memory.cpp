@@ -21,8 +21,8 @@ class Blocks {
   void* allocate(size_t bytes) {
     void* p = nullptr;
     if (bytes > SIZE_MAX - kGapBytes || posix_memalign(&p, kAlignment, bytes + kGapBytes) != 0) return nullptr;
-    fill_bytes_fast(p, 0xff, bytes);  // NaN: reading what nobody wrote shows
-    fill_bytes_fast(static_cast<char*>(p) + bytes, kGapPattern, kGapBytes);
+    fill(p, 0xff, bytes);  // NaN: reading what nobody wrote shows
+    fill(static_cast<char*>(p) + bytes, kGapPattern, kGapBytes);
     std::lock_guard<std::mutex> lock(mutex_);
     bytes_of_[p] = bytes;
     return p;
@@ -56,7 +56,7 @@ class Blocks {
   }
 
  private:
-  static void fill_bytes_fast(void* p, unsigned char value, size_t bytes) {
+  static void fill(void* p, unsigned char value, size_t bytes) {
     if (bytes > 0) std::memset(p, value, bytes);
   }
   std::mutex mutex_;
