@@ -1,0 +1,84 @@
+"""The module that Rust builds gives what the Python package gives, bit for bit, in one process."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nn
+import nn_rs
+
+GOLDEN = Path(__file__).parents[3] / "cuda" / "vectors" / "golden" / "tiny"
+
+
+@pytest.fixture(scope="module")
+def cpu() -> nn_rs.Backend:
+    try:
+        return nn_rs.open_backend("cpu")
+    except nn_rs.NNError as error:
+        pytest.skip(str(error))
+
+
+def test_logits_are_the_same_bits(cpu: nn_rs.Backend) -> None:
+    ids = [1, 2, 3, 4, 5, 6, 7, 8]
+    with nn.open_backend("cpu") as backend:
+        want = nn.MoETransformer.load(GOLDEN, backend).forward_ids(ids, 2, 4)
+    got = nn_rs.MoETransformer.load(GOLDEN, cpu).forward_ids(ids, 2, 4)
+    assert got.shape == want.shape
+    assert got.tobytes() == want.tobytes()
+
+
+def test_fresh_weights_and_steps_are_the_same_bits(cpu: nn_rs.Backend) -> None:
+    ids = np.arange(2 * 16, dtype=np.int32).reshape(1, 2, 16)
+    targets = np.roll(ids, -1, axis=2)
+    with nn.open_backend("cpu") as backend:
+        model = nn.MoETransformer(nn.MoEConfig.tiny(), backend, training=True, seed=3)
+        trainer = nn.GpuTrainer(model, 2, 16)
+        want = [trainer.step(ids, targets, 1e-3).total for _ in range(4)]
+    own = nn_rs.GpuTrainer(nn_rs.MoETransformer.tiny(cpu, seed=3, training=True), 2, 16)
+    assert [own.step(ids, targets, 1e-3)["total"] for _ in range(4)] == want
+
+
+def test_errors_are_the_sentences_of_the_table(cpu: nn_rs.Backend) -> None:
+    model = nn_rs.MoETransformer.tiny(cpu)
+    with pytest.raises(nn_rs.NNError, match="token id 1000 at position 1, expected 0 to 999") as raised:
+        model.forward_ids([1, 1000], 1, 2)
+    assert raised.value.key == "id_out_of_range"
+    assert raised.value.exit_code == 1
+    with pytest.raises(nn_rs.NNError, match="batch x seq_len"):
+        model.forward_ids([1, 2], 2**40, 2**40)
+
+
+def test_tensors_compute_on_the_device(cpu: nn_rs.Backend) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.random((3, 5), np.float32), rng.random((5, 4), np.float32)
+    x, y = nn_rs.GpuTensor.from_numpy(a, cpu), nn_rs.GpuTensor.from_numpy(b, cpu)
+    np.testing.assert_allclose(x.matmul(y).numpy(), a @ b, rtol=1e-5)
+    np.testing.assert_allclose(x.softmax().numpy().sum(axis=1), np.ones(3), rtol=1e-6)
+    np.testing.assert_array_equal(x.add(x).mul(x).numpy(), (a + a) * a)
+    with pytest.raises(nn_rs.NNError, match="inner dimensions differ"):
+        x.matmul(x)
+
+
+def test_another_thread_is_told_or_served(cpu: nn_rs.Backend) -> None:
+    """A context serves one thread at a time: a second one gets a sentence, never a wrong answer."""
+    model = nn_rs.MoETransformer.tiny(cpu)
+    ids = list(range(64))
+    want = model.forward_ids(ids, 1, 64).tobytes()
+    wrong: list[str] = []
+
+    def run() -> None:
+        own = nn_rs.MoETransformer.tiny(nn_rs.open_backend("cpu", 1))
+        for _ in range(5):
+            if own.forward_ids(ids, 1, 64).tobytes() != want:
+                wrong.append("other bits")
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
