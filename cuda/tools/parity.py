@@ -94,6 +94,8 @@ def compare(where: str, files: dict[str, Names], idioms: set[str]) -> list[str]:
                     continue
                 known = {fold(member) for member in twin.all}
                 for member in members.all:
+                    if member in members.private:
+                        continue
                     need(target, fold(member) in known, f"{type_name}.{member}" if type_name else member, source)
         for type_name, members in files[one].items():
             twin = find(files[other], type_name) or Members()

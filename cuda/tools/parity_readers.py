@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 class Members:
     fields: list[str] = field(default_factory=list)
     functions: list[str] = field(default_factory=list)
+    private: set[str] = field(default_factory=set)
+    """Fields that others need not have: they are there for another language's public name to be found."""
 
     @property
     def all(self) -> list[str]:
@@ -95,6 +97,8 @@ def read_rust(source: str) -> Names:
         elif line.startswith("}"):
             current = None
         elif current is not None and (match := re.match(_RUST_MEMBERS[kind], line)):
+            if kind == "struct" and not line.startswith("    pub "):
+                current.private.add(match[1])
             (current.fields if kind in ("struct", "enum") else current.functions).append(match[1])
     return _tidy(names, functions)
 
@@ -121,7 +125,9 @@ def read_go(source: str) -> Names:
                 if enum in names:
                     names[enum].fields.append(match[1])
         elif block and (match := re.match(r"\t((?:\w+, )*\w+)(?: |\(|$)", line)):
-            (names[block].fields if kind == "struct" else names[block].functions).extend(match[1].split(", "))
+            found = match[1].split(", ")
+            (names[block].fields if kind == "struct" else names[block].functions).extend(found)
+            names[block].private.update(name for name in found if name[0].islower())
     free: list[str] = []
     for receiver, name, result in functions:
         # Go's constructors are functions of the package: NewTiny() *Model is Model's tiny, LoadModel is its load.
@@ -141,6 +147,7 @@ def _tidy(names: Names, functions: list[str]) -> Names:
         name: Members(
             list(dict.fromkeys(members.fields)),
             [function for function in dict.fromkeys(members.functions) if function not in _CONSTRUCTORS],
+            members.private,
         )
         for name, members in names.items()
     }

@@ -1,15 +1,5 @@
 package tensor
 
-// Buffer is a flat run of Count elements of one dtype on one backend; shapes belong to the operations and to Tensor.
-type Buffer interface {
-	DType() DType
-	Count() int
-	// Handle is the library's name for it; -1 on the reference backend, which has no use for one.
-	Handle() int64
-	// Close gives the memory back now instead of some time after the last reference went. Closing twice is allowed.
-	Close() error
-}
-
 // Graph is a recorded sequence of operations.
 type Graph interface {
 	// Close forgets the recording now. Closing twice is allowed.
@@ -61,22 +51,4 @@ type Backend interface {
 	Close() error
 
 	Ops
-}
-
-// First returns the first error of a sequence of calls that have all been made.
-//
-// A device takes its calls in order and a failed one leaves its outputs as they were, so that a forward pass reads as
-// the list of its operations:
-//
-//	return tensor.First(
-//		be.GEMM(...),
-//		be.RoPEForward(...),
-//	)
-func First(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

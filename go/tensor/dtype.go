@@ -25,16 +25,6 @@ var (
 	dtypeSizes  = [...]int{4, 2, 2, 4, 8, 1, 34, 18} // bytes of an element, of a block for q8 and q4
 )
 
-// DTypeOf returns the dtype with this label.
-func DTypeOf(label string) (dtype DType, known bool) {
-	for i, name := range dtypeLabels {
-		if name == label {
-			return DType(i), true
-		}
-	}
-	return F32, false
-}
-
 // Label is the name in sentences and on the command line: "f32".
 func (d DType) Label() string { return dtypeLabels[d] }
 
@@ -74,31 +64,3 @@ func BF16FromF32(value float32) uint16 {
 
 // F32FromBF16 is exact.
 func F32FromBF16(bits uint16) float32 { return math.Float32frombits(uint32(bits) << 16) }
-
-// F16FromF32 rounds to an IEEE 754 half: nearest even, subnormals kept, beyond the range infinity.
-func F16FromF32(value float32) uint16 {
-	bits := math.Float32bits(value)
-	sign, size := uint16(bits>>16&0x8000), bits&0x7FFFFFFF
-	switch {
-	case size > 0x7F800000: // NaN
-		return sign | 0x7C00 | 0x200 | uint16(size>>13&0x3FF)
-	case size >= 0x47800000: // 65536 and more, infinity
-		return sign | 0x7C00
-	case size >= 0x38800000: // normal: rebias the exponent, round the 13 bits that go; may carry into infinity
-		return sign | uint16((size-0x38000000+0xFFF+size>>13&1)>>13)
-	}
-	// Below 2^-14 the result counts multiples of 2^-24: adding 0.5 puts them into the last bits, rounded by the adder.
-	return sign | uint16(math.Float32bits(math.Float32frombits(size)+0.5)-math.Float32bits(0.5))
-}
-
-// F32FromF16 is exact.
-func F32FromF16(bits uint16) float32 {
-	sign, exponent, fraction := uint32(bits&0x8000)<<16, uint32(bits>>10&0x1F), uint32(bits&0x3FF)
-	switch exponent {
-	case 0:
-		return math.Float32frombits(sign | math.Float32bits(float32(fraction)*0x1p-24))
-	case 0x1F:
-		return math.Float32frombits(sign | 0x7F800000 | fraction<<13)
-	}
-	return math.Float32frombits(sign | (exponent+112)<<23 | fraction<<13)
-}

@@ -30,3 +30,13 @@ func Read[T Element](backend Backend, buffer Buffer, offset, count int) ([]T, er
 	values := make([]T, count)
 	return values, backend.Download(Bytes(values), buffer, offset)
 }
+
+// DTypeOf returns the dtype with this label.
+func DTypeOf(label string) (dtype DType, known bool) {
+	for i, name := range dtypeLabels {
+		if name == label {
+			return DType(i), true
+		}
+	}
+	return F32, false
+}

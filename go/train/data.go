@@ -27,21 +27,21 @@ type Tokens struct {
 	Bytes int
 }
 
-// BatchStart is where row r of micro-batch a of A at step s begins among n tokens: mulhi64(draw((s A + a) rows + r), n - T),
+// batchStart is where row r of micro-batch a of A at step s begins among n tokens: mulhi64(draw((s A + a) rows + r), n - T),
 // uniform over the n - T places from which T + 1 tokens can be read; draw(i) is the u64 of Philox block (i, data, 0).
-func BatchStart(seed uint64, step, microBatches, microBatch, rows, row, tokens, seqLen int) int {
+func batchStart(seed uint64, step, microBatches, microBatch, rows, row, tokens, seqLen int) int {
 	index := uint64((step*microBatches+microBatch)*rows + row)
 	return int(tensor.MulHi64(tensor.DrawU64(seed, index, tensor.StreamData, 0), uint64(tokens-seqLen)))
 }
 
 // Batch fills (inputs, targets) [rows, seq_len] of micro-batch a of A = microBatches at step s; targets are the inputs
-// shifted by one; see BatchStart. Errors: data_too_short.
+// shifted by one; see batchStart. Errors: data_too_short.
 func (t *Tokens) Batch(inputs, targets []int32, seed uint64, step, microBatches, microBatch, rows, seqLen int) error {
 	if err := t.Require(seqLen); err != nil {
 		return err
 	}
 	for row := range rows {
-		start := BatchStart(seed, step, microBatches, microBatch, rows, row, len(t.IDs), seqLen)
+		start := batchStart(seed, step, microBatches, microBatch, rows, row, len(t.IDs), seqLen)
 		for i := range seqLen {
 			inputs[row*seqLen+i] = int32(t.IDs[start+i])
 			targets[row*seqLen+i] = int32(t.IDs[start+i+1])

@@ -26,7 +26,7 @@ func TestNumbers(t *testing.T) {
 	}
 	testcases.Host(t, "numbers.json", &cases)
 	for _, c := range cases.BatchStart {
-		got := BatchStart(testcases.U64(t, c.Seed), c.Step, c.MicroBatches, c.MicroBatch, c.Rows, c.Row, c.Tokens, c.SeqLen)
+		got := batchStart(testcases.U64(t, c.Seed), c.Step, c.MicroBatches, c.MicroBatch, c.Rows, c.Row, c.Tokens, c.SeqLen)
 		if got != c.Start {
 			t.Errorf("%+v: got %d", c, got)
 		}

@@ -134,11 +134,11 @@ type Hooks struct {
 // Trainer is the training loop: data in order, schedule, steps, evaluation, metrics, and checkpoints that resume exactly.
 // Step is the number of steps done.
 type Trainer struct {
+	Options     TrainOptions
 	Model       *model.MoETransformer
 	Data        *Data
-	Options     TrainOptions
-	Out         string
 	TrainTokens *Tokens
+	Out         string
 	Schedule    Schedule
 	Gpu         *GpuTrainer
 	Step        int
