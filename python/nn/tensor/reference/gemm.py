@@ -137,6 +137,7 @@ class Gemm(Base):
         call.dims(groups=groups, m=m, n=n, k=k, a_row_count=a_row_count, ldc=ldc, lda=lda, ldb=ldb, stride_b=stride_b)
         tb = call.flag("trans_b", trans_b)
         call.nothing = 0 in (groups, m, n)
+        call.fits_i32("groups", groups)
         call.fits_i32("m", m)
         to = call.out("c", c, call.matrix(m, n, "ldc", ldc), FLOATS)
         left_rows = m if a_rows is None else a_row_count
@@ -185,6 +186,7 @@ class Gemm(Base):
         call = Call("gemm_grouped_inner")
         call.dims(groups=groups, m=m, n=n, k=k, b_row_count=b_row_count, ldc=ldc, lda=lda, ldb=ldb, stride_c=stride_c)
         call.nothing = 0 in (groups, m, n)
+        call.fits_i32("groups", groups)
         call.fits_i32("k", k)
         to = call.out("c", c, call.repeated(groups, "stride_c", stride_c, m, n, "ldc", ldc), FLOATS)
         left = call.into("a", a, call.matrix(k, m, "lda", lda), FLOATS)

@@ -292,6 +292,7 @@ impl ReferenceBackend {
         ]);
         call.flag("trans_b", trans_b);
         call.nothing = groups == 0 || m == 0 || n == 0;
+        call.fits_i32("groups", groups as u128)?;
         call.fits_i32("m", m as u128)?;
         let extent = call.matrix(m, n, "ldc", ldc)?;
         let to = call.out("c", c, &extent, FLOATS)?;
@@ -367,6 +368,7 @@ impl ReferenceBackend {
             ("stride_c", stride_c),
         ]);
         call.nothing = groups == 0 || m == 0 || n == 0;
+        call.fits_i32("groups", groups as u128)?;
         call.fits_i32("k", k as u128)?;
         let extent = call.repeated((groups, stride_c), m, n, "ldc", ldc)?;
         let to = call.out("c", c, &extent, FLOATS)?;
