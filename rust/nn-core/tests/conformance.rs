@@ -1,5 +1,6 @@
 //! Every case of cuda/vectors on the reference backend: called directly, and as a recorded graph.
 
+#[allow(dead_code)]
 mod suite;
 
 use nn_core::tensor::reference::ReferenceBackend;

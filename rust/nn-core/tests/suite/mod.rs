@@ -5,6 +5,7 @@
 
 #[rustfmt::skip]
 pub mod dispatch;
+pub mod golden;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
