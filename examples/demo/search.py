@@ -13,7 +13,6 @@ import json
 import shutil
 import sys
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 from demo import COMMANDS, HERE, OUT, Demo, flags, say, standard_library
 

@@ -41,14 +41,17 @@ class Protocol:
 
 
 def protocol(cases: Fields) -> Protocol:
-    """Errors: field_missing, field_wrong_type."""
-    return Protocol(cases.integer("warmup"), cases.integer("samples"), cases.number("seconds"))
+    """Errors: field_missing, field_wrong_type, config_bad_value."""
+    version = cases.integer("version")
+    if version != 1:
+        raise messages.config_bad_value(where=cases.where, field="version", value=str(version), expected="1")
+    return Protocol(_at_least(cases, "warmup", 0), _at_least(cases, "samples", 1), cases.number("seconds"))
 
 
 def measure(backend: Backend, case: Fields, how: Protocol) -> dict[str, Json]:
     """One case's row: name, samples in seconds, their median with a bootstrap 95% interval, and the rate.
 
-    Errors: config_bad_value for an unknown kind, and those of the device.
+    Errors: config_bad_value for an unknown kind or a size below 1, unknown_preset, those of the model and the device.
     """
     work = _kind(case)(backend, case)
     for _ in range(how.warmup):
@@ -92,6 +95,14 @@ def _kind(case: Fields) -> Callable[[Backend, Fields], Work]:
     return _KINDS[kind]
 
 
+def _at_least(case: Fields, name: str, least: int = 1) -> int:
+    """Errors: field_missing, field_wrong_type, config_bad_value."""
+    value = case.integer(name)
+    if value < least:
+        raise messages.config_bad_value(where=case.where, field=name, value=str(value), expected=f"at least {least}")
+    return value
+
+
 def _random(backend: Backend, count: int) -> Buffer:
     """Uniform in [-1, 1)."""
     values = np.random.default_rng(count).random(count, dtype=np.float32) * 2 - 1
@@ -99,39 +110,39 @@ def _random(backend: Backend, count: int) -> Buffer:
 
 
 def _matmul(backend: Backend, case: Fields) -> Work:
-    m, n, k = case.integer("m"), case.integer("n"), case.integer("k")
+    m, n, k = _at_least(case, "m"), _at_least(case, "n"), _at_least(case, "k")
     a, b, c = _random(backend, m * k), _random(backend, k * n), backend.buffer(DType.F32, m * n)
     run = lambda: backend.gemm(c, a, b, False, False, m, n, k, n, k, n, 1.0, 0.0)  # noqa: E731
     return Work(run, 2.0 * m * n * k, "flop")
 
 
 def _softmax(backend: Backend, case: Fields) -> Work:
-    rows, cols = case.integer("rows"), case.integer("cols")
+    rows, cols = _at_least(case, "rows"), _at_least(case, "cols")
     x, y = _random(backend, rows * cols), backend.buffer(DType.F32, rows * cols)
     return Work(lambda: backend.softmax_forward(y, x, rows, cols, cols, cols), 8.0 * rows * cols, "byte")
 
 
 def _silu(backend: Backend, case: Fields) -> Work:
-    n = case.integer("n")
+    n = _at_least(case, "n")
     x, y = _random(backend, n), backend.buffer(DType.F32, n)
     return Work(lambda: backend.silu_forward(y, x, n), float(n), "element")
 
 
 def _swiglu(backend: Backend, case: Fields) -> Work:
-    n = case.integer("n")
+    n = _at_least(case, "n")
     gate, up, y = _random(backend, n), _random(backend, n), backend.buffer(DType.F32, n)
     return Work(lambda: backend.swiglu_forward(y, gate, up, n), 12.0 * n, "byte")
 
 
 def _rmsnorm(backend: Backend, case: Fields) -> Work:
-    rows, cols = case.integer("rows"), case.integer("cols")
+    rows, cols = _at_least(case, "rows"), _at_least(case, "cols")
     x, w = _random(backend, rows * cols), _random(backend, cols)
     y, rstd = backend.buffer(DType.F32, rows * cols), backend.buffer(DType.F32, rows)
     return Work(lambda: backend.rmsnorm_forward(y, rstd, x, w, rows, cols, 1e-6), 8.0 * rows * cols, "byte")
 
 
 def _attention(backend: Backend, case: Fields) -> Work:
-    batch, seq, h, g, d = (case.integer(name) for name in ("batch", "seq", "n_heads", "n_kv_heads", "head_dim"))
+    batch, seq, h, g, d = (_at_least(case, name) for name in ("batch", "seq", "n_heads", "n_kv_heads", "head_dim"))
     tokens = batch * seq
     q, k, v = _random(backend, tokens * h * d), _random(backend, tokens * g * d), _random(backend, tokens * g * d)
     out, lse = backend.buffer(DType.F32, tokens * h * d), backend.buffer(DType.F32, tokens * h)
@@ -143,7 +154,7 @@ def _attention(backend: Backend, case: Fields) -> Work:
 
 
 def _cross_entropy(backend: Backend, case: Fields) -> Work:
-    rows, cols = case.integer("rows"), case.integer("cols")
+    rows, cols = _at_least(case, "rows"), _at_least(case, "cols")
     logits, dlogits = _random(backend, rows * cols), backend.buffer(DType.F32, rows * cols)
     targets = backend.from_numpy(np.arange(rows, dtype=np.int32))
     loss, losses, lse = (backend.buffer(DType.F32, n) for n in (1, rows, rows))
@@ -157,7 +168,7 @@ def _cross_entropy(backend: Backend, case: Fields) -> Work:
 
 
 def _adamw(backend: Backend, case: Fields) -> Work:
-    n = case.integer("n")
+    n = _at_least(case, "n")
     param, m, grad = (_random(backend, n) for _ in range(3))
     v = backend.buffer(DType.F32, n)
     lr, scale = (
@@ -173,7 +184,7 @@ def _adamw(backend: Backend, case: Fields) -> Work:
 
 
 def _forward(backend: Backend, case: Fields) -> Work:
-    batch, seq = case.integer("batch"), case.integer("seq")
+    batch, seq = _at_least(case, "batch"), _at_least(case, "seq")
     config = preset(case.string("config"))
     model = MoETransformer(config, backend)
     ids = backend.from_numpy(np.arange(batch * seq, dtype=np.int32) % config.vocab_size)
@@ -181,7 +192,7 @@ def _forward(backend: Backend, case: Fields) -> Work:
 
 
 def _train(backend: Backend, case: Fields) -> Work:
-    batch, seq = case.integer("batch"), case.integer("seq")
+    batch, seq = _at_least(case, "batch"), _at_least(case, "seq")
     config = preset(case.string("config"))
     trainer = GpuTrainer(MoETransformer(config, backend, training=True), batch, seq)
     ids = (np.arange(batch * seq, dtype=np.int32) % config.vocab_size).reshape(1, batch, seq)
@@ -190,7 +201,7 @@ def _train(backend: Backend, case: Fields) -> Work:
 
 
 def _decode(backend: Backend, case: Fields) -> Work:
-    prompt, new = case.integer("prompt"), case.integer("new")
+    prompt, new = _at_least(case, "prompt"), _at_least(case, "new")
     config = preset(case.string("config"))
     model = MoETransformer(config, backend)
     ids = [(7 * i) % config.vocab_size for i in range(prompt)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import REFERENCE, TINY, run, succeed
+from command_line import REFERENCE, TINY, run, sentence, succeed
 from paths import GOLDEN
 
 from nn.model.checkpoint import load_checkpoint
@@ -146,6 +146,27 @@ def test_bench(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "cases.json").write_text(json.dumps(cases))
     result = succeed(capsys, "bench", "--cases", tmp_path / "cases.json", "--out", tmp_path / "o.json", *REFERENCE)
     assert json.loads((tmp_path / "o.json").read_text()) == result
+
+
+@pytest.mark.parametrize(
+    ("change", "want"),
+    [
+        ({"version": 2}, "cases.json: version is 2, expected 1"),
+        ({"samples": 0}, "cases.json: samples is 0, expected at least 1"),
+        ({"cases": [{"name": "s", "kind": "silu", "n": 0}]}, "cases.json: cases[0]: n is 0, expected at least 1"),
+        ({"cases": [{"name": "s", "kind": "walk"}]}, "cases.json: cases[0]: kind is walk, expected one of adamw"),
+    ],
+)
+def test_bench_of_bad_cases(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, change: dict[str, object], want: str
+) -> None:
+    cases = {"version": 1, "warmup": 0, "samples": 1, "seconds": 0.01, "cases": [], **change}
+    (tmp_path / "cases.json").write_text(json.dumps(cases))
+    got = sentence(
+        capsys, 1, "bench", "--cases", tmp_path / "cases.json", "--out", tmp_path / "o", "--quiet", *REFERENCE
+    )
+    assert want in got
+    assert not (tmp_path / "o").exists()
 
 
 def test_info(capsys: pytest.CaptureFixture[str]) -> None:

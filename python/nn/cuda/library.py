@@ -20,7 +20,6 @@ from nn.cuda.declarations import DECLARATIONS
 from nn.errors import NNError
 
 ffi: Any = cffi.FFI()
-ffi.cdef(DECLARATIONS)
 
 DEVICES = ("cpu", "cuda", "simt")
 """Kinds of device, at the place of their number in cunn.h."""
@@ -87,7 +86,14 @@ def library(device: str = "cpu") -> Library:
 
 
 @functools.cache
+def _declare() -> None:
+    """Parses the header for `ffi`: only for an opened library, since it takes as long as importing half the package."""
+    ffi.cdef(DECLARATIONS)
+
+
+@functools.cache
 def _open(path: str) -> Library:
+    _declare()
     try:
         lib = ffi.dlopen(path)
         found = int(lib.cunn_abi_version())
