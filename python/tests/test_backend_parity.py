@@ -101,7 +101,7 @@ type Options struct {
 
 type Router struct {
 \tgate *Linear
-\ttopK int
+\tTopK int
 }
 
 func NewRouter(gate *Linear) *Router { return nil }
@@ -140,8 +140,9 @@ def test_the_three_readers_see_the_same() -> None:
 def test_a_missing_member_type_or_function_is_named() -> None:
     assert differences(rust=RUST.replace("    top_k: usize,\n", "")) == [
         "model/router: Router.top_k of python is missing in rust",
-        "model/router: Router.topK of go is missing in rust",
+        "model/router: Router.TopK of go is missing in rust",  # not gate, which is private there
     ]
+    assert differences(python=PYTHON.replace("self.gate = gate", "pass")) == []  # private in Rust and in Go
     assert "model/router: Options of python is missing in go" in differences(
         go=GO.replace("Options struct", "Other struct")
     )
