@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from devices import available_devices
+from paths import ROOT
 
 import nn
 from nn import GpuTensor, MoETransformer, NNError, open_backend
@@ -42,3 +43,9 @@ def test_gpu_tensor() -> None:
 def test_bad_ids(ids: list[int], batch: int, seq_len: int) -> None:
     with open_backend("reference") as backend, pytest.raises(NNError):
         MoETransformer.tiny(backend).forward_ids(ids, batch, seq_len)
+
+
+def test_one_version() -> None:
+    """What the package says of itself is what it is installed as."""
+    project = (ROOT / "python" / "pyproject.toml").read_text()
+    assert f'\nversion = "{nn.__version__}"\n' in project

@@ -7,6 +7,7 @@ import pytest
 from devices import available_devices
 
 from nn.cuda import open_backend
+from nn.errors import NNError
 from nn.model.config import MoEConfig
 from nn.model.recorded_step import RecordedStep
 from nn.model.transformer import MoETransformer
@@ -60,3 +61,15 @@ def test_a_recording_that_failed_is_not_launched(device: str) -> None:
         step()
         assert backend.download(value)[0] == 2.0
         step.close()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_step_of_another_size_is_refused(device: str) -> None:
+    """It would train on what an earlier step left behind."""
+    with open_backend(device) as backend:
+        trainer = GpuTrainer(MoETransformer(CONFIG, backend, training=True), 2, 4, micro_batches=2)
+        whole = np.zeros((2, 2, 4), dtype=np.int32)
+        trainer.step(whole, whole, 1e-3)
+        for ids, targets in ((whole[:1], whole), (whole, whole[:1])):
+            with pytest.raises(NNError, match=r"^8 token ids, expected batch x seq_len = 4 x 4$"):
+                trainer.step(ids, targets, 1e-3)

@@ -49,7 +49,8 @@ class GpuTrainer:
     def step(self, ids: NDArray[np.int32], targets: NDArray[np.int32], lr: float) -> LossValues:
         """One optimizer step on ids, targets [micro_batches, batch, seq_len] i32 (target -1: does not count).
 
-        Returns the losses before the update. Errors: those of the device, for example an id out of range.
+        Returns the losses before the update. Errors: ids_wrong_count, and those of the device, for example an id out
+        of range.
         """
         self.load(ids, targets)
         self.backend.upload(self.optimizer.lr, np.asarray([lr], dtype=np.float32))
@@ -60,7 +61,12 @@ class GpuTrainer:
         return self.losses()
 
     def load(self, ids: NDArray[np.int32], targets: NDArray[np.int32]) -> None:
-        """Brings a step's ids and targets to the device."""
+        """Brings a step's ids and targets to the device. Errors: ids_wrong_count."""
+        for array in (ids, targets):
+            if np.size(array) != self.ids.count:
+                raise messages.ids_wrong_count(
+                    found=np.size(array), batch=self.micro_batches * self.batch, seq_len=self.seq_len
+                )
         self.backend.upload(self.ids, np.ascontiguousarray(ids, dtype=np.int32).reshape(-1))
         self.backend.upload(self.targets, np.ascontiguousarray(targets, dtype=np.int32).reshape(-1))
 
