@@ -199,6 +199,40 @@ impl Drop for NativeGraph {
 /// assert_eq!(values, [3.0, 6.0]);
 /// # Ok::<(), nn_core::NNError>(())
 /// ```
+///
+/// The host cannot free the memory during the loan, write it, or use the loan after its end: none of
+/// these compiles.
+///
+/// ```compile_fail,E0597
+/// # use nn_cuda::Context;
+/// let context = Context::open("cpu", 0, 1, None)?;
+/// let loan = {
+///     let mut values = vec![1.0_f32, 2.0];
+///     context.wrap(&mut values)?
+/// };
+/// loan.end()?;
+/// # Ok::<(), nn_core::NNError>(())
+/// ```
+///
+/// ```compile_fail,E0506
+/// # use nn_cuda::Context;
+/// let context = Context::open("cpu", 0, 1, None)?;
+/// let mut values = [1.0_f32, 2.0];
+/// let loan = context.wrap(&mut values)?;
+/// values[0] = 3.0;
+/// loan.end()?;
+/// # Ok::<(), nn_core::NNError>(())
+/// ```
+///
+/// ```compile_fail,E0382
+/// # use nn_cuda::Context;
+/// let context = Context::open("cpu", 0, 1, None)?;
+/// let mut values = [1.0_f32, 2.0];
+/// let loan = context.wrap(&mut values)?;
+/// loan.end()?;
+/// loan.buffer();
+/// # Ok::<(), nn_core::NNError>(())
+/// ```
 #[derive(Debug)]
 pub struct Borrowed<'host> {
     core: Arc<Core>,

@@ -56,3 +56,12 @@ fn simt() {
         check(&Context::open("simt", 0, 0, None).expect("a device"));
     }
 }
+
+#[test]
+fn golden_models() {
+    for device in ["cpu", "cuda"] {
+        if available(device) {
+            suite::golden::check(&nn_cuda::open_backend(device, 2).expect("a device"));
+        }
+    }
+}
