@@ -149,7 +149,7 @@ func TestGenerationIsCancelled(t *testing.T) {
 
 func TestSavedAgainIsTheSame(t *testing.T) {
 	for _, name := range goldenNames {
-		m, err := model.LoadMoETransformer(testcases.Golden(name), nil, model.LoadOptions{})
+		m, err := model.LoadMoETransformer(testcases.Golden(name), tensor.NewReference(), model.LoadOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
