@@ -101,7 +101,8 @@ def rust_source(table: Table) -> str:
             head = "\n".join([f"pub fn {message.key}(", *(f"    {item}," for item in items), ") -> NNError {"])
         text = FIELD.sub(lambda field: f"{{{names[field[1]]}}}", message.text)
         template = json.dumps(text, ensure_ascii=False)
-        call = f'NNError::new("{message.key}", {message.exit_code}, format!({template}))'
+        value = f"format!({template})" if message.fields else f"{template}.to_string()"
+        call = f'NNError::new("{message.key}", {message.exit_code}, {value})'
         out += ["", "#[rustfmt::skip]", head, f"    {call}", "}"]
     return "\n".join(out) + "\n"
 

@@ -399,12 +399,12 @@ pub fn device_missing(name: &str, reason: &str) -> NNError {
 
 #[rustfmt::skip]
 pub fn not_training() -> NNError {
-    NNError::new("not_training", 1, format!("this model was made for inference, expected one made for training"))
+    NNError::new("not_training", 1, "this model was made for inference, expected one made for training".to_string())
 }
 
 #[rustfmt::skip]
 pub fn no_ids() -> NNError {
-    NNError::new("no_ids", 2, format!("no token ids, expected at least one"))
+    NNError::new("no_ids", 2, "no token ids, expected at least one".to_string())
 }
 
 #[rustfmt::skip]
@@ -419,7 +419,7 @@ pub fn ids_wrong_count(found: impl Integer, batch: impl Integer, seq_len: impl I
 
 #[rustfmt::skip]
 pub fn empty_prompt() -> NNError {
-    NNError::new("empty_prompt", 2, format!("the prompt is empty, expected at least one character"))
+    NNError::new("empty_prompt", 2, "the prompt is empty, expected at least one character".to_string())
 }
 
 #[rustfmt::skip]
@@ -469,7 +469,7 @@ pub fn usage_flag_value(option: &str) -> NNError {
 
 #[rustfmt::skip]
 pub fn out_of_memory() -> NNError {
-    NNError::new("out_of_memory", 1, format!("out of memory: expected a smaller model, batch or sequence"))
+    NNError::new("out_of_memory", 1, "out of memory: expected a smaller model, batch or sequence".to_string())
 }
 
 #[rustfmt::skip]

@@ -90,6 +90,9 @@ fn item_size(dtype: &str) -> Option<u64> {
         .map(|(_, size)| *size)
 }
 
+/// `__metadata__`, in the order of the file.
+pub type Metadata = Vec<(String, String)>;
+
 /// An open file: `tensors` (in the order of the header), `metadata`, and the data, read when asked
 /// for.
 ///
@@ -99,7 +102,7 @@ fn item_size(dtype: &str) -> Option<u64> {
 pub struct SafetensorsFile {
     path: PathBuf,
     file: Mutex<File>,
-    metadata: Vec<(String, String)>,
+    metadata: Metadata,
     tensors: Tensors,
     data: u64,
 }
@@ -236,7 +239,7 @@ fn host_dtype(name: &str) -> Option<DType> {
 /// The order of the checks is part of the promise that every language names the same fault: the
 /// length, the JSON, each entry in the order of the header, then the entries in the order of their
 /// bytes.
-pub fn read_header(data: &[u8], path: &str) -> Result<(Vec<(String, String)>, Tensors, usize)> {
+pub fn read_header(data: &[u8], path: &str) -> Result<(Metadata, Tensors, usize)> {
     let header_size = check_length(&data[..data.len().min(8)], data.len() as u64, path)?;
     let start = 8 + header_size;
     let (metadata, tensors) = parse_header(&data[8..start], path, (data.len() - start) as u64)?;
@@ -262,11 +265,7 @@ fn check_length(start: &[u8], size: u64, path: &str) -> Result<usize> {
     Ok(header_size as usize)
 }
 
-fn parse_header(
-    header: &[u8],
-    path: &str,
-    data_size: u64,
-) -> Result<(Vec<(String, String)>, Tensors)> {
+fn parse_header(header: &[u8], path: &str, data_size: u64) -> Result<(Metadata, Tensors)> {
     let header = loads_object(header, path)?;
     let mut metadata = Vec::new();
     let mut tensors = Tensors::default();
@@ -281,7 +280,7 @@ fn parse_header(
     Ok((metadata, tensors))
 }
 
-fn read_metadata(entry: &Json, path: &str) -> Result<Vec<(String, String)>> {
+fn read_metadata(entry: &Json, path: &str) -> Result<Metadata> {
     let Json::Object(entry) = entry else {
         return Err(messages::safetensors_bad_metadata(path));
     };

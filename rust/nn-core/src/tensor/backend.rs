@@ -72,6 +72,7 @@ pub trait Backend: Ops + Send + Sync + fmt::Debug {
     fn device_name(&self) -> String;
 
     /// A buffer with the values, flat, as `dtype`, whose storage they are.
+    #[allow(clippy::wrong_self_convention)] // the name it has on every type that holds values
     fn from_host(&self, dtype: DType, values: HostRef<'_>) -> TensorResult<Buffer> {
         let buffer = self.buffer(dtype, dtype.count_of(values.len()))?;
         self.upload(&buffer, 0, values)?;

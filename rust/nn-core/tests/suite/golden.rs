@@ -1,7 +1,7 @@
 //! The model against an independent implementation: logits, every gradient, a training run, greedy
 //! decoding, on any backend. The cases stand in cuda/vectors/golden.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nn_core::model::checkpoint::load_checkpoint;
@@ -39,7 +39,7 @@ struct Golden {
 
 impl Golden {
     fn open(
-        folder: &PathBuf,
+        folder: &Path,
         backend: &Arc<dyn Backend>,
         training: bool,
         recompute: bool,
@@ -148,7 +148,7 @@ pub fn check(backend: &Arc<dyn Backend>) {
     }
 }
 
-fn logits_and_greedy(folder: &PathBuf, backend: &Arc<dyn Backend>) {
+fn logits_and_greedy(folder: &Path, backend: &Arc<dyn Backend>) {
     let case = Golden::open(folder, backend, false, false, 0.0);
     let want = case.wanted("logits");
     let got = case
@@ -169,7 +169,7 @@ fn logits_and_greedy(folder: &PathBuf, backend: &Arc<dyn Backend>) {
     assert_eq!(made, [want[8..].to_vec()], "{}", case.name);
 }
 
-fn gradients(folder: &PathBuf, backend: &Arc<dyn Backend>, recompute: bool) {
+fn gradients(folder: &Path, backend: &Arc<dyn Backend>, recompute: bool) {
     let case = Golden::open(folder, backend, true, recompute, 0.0);
     let (trainer, file, name) = case.backward();
     let losses = trainer.losses().expect("losses");
@@ -196,7 +196,7 @@ fn gradients(folder: &PathBuf, backend: &Arc<dyn Backend>, recompute: bool) {
     }
 }
 
-fn auxiliary(folder: &PathBuf, backend: &Arc<dyn Backend>) {
+fn auxiliary(folder: &Path, backend: &Arc<dyn Backend>) {
     let case = Golden::open(folder, backend, true, false, 0.01);
     let (trainer, file, name) = case.backward();
     let mut seen = 0;
@@ -212,7 +212,7 @@ fn auxiliary(folder: &PathBuf, backend: &Arc<dyn Backend>) {
 /// Losses of six steps. AdamW's first steps are lr g / (|g| + eps), so an element whose gradient is
 /// near eps moves by a share of lr that the last bit decides: 2e-3 is the most that any rounding of
 /// the weights does to a step of these runs, and far below what a wrong update does.
-fn training(folder: &PathBuf, backend: &Arc<dyn Backend>) {
+fn training(folder: &Path, backend: &Arc<dyn Backend>) {
     let Golden {
         name,
         file,
@@ -254,7 +254,7 @@ fn training(folder: &PathBuf, backend: &Arc<dyn Backend>) {
     }
 }
 
-fn saved_again(folder: &PathBuf, backend: &Arc<dyn Backend>) {
+fn saved_again(folder: &Path, backend: &Arc<dyn Backend>) {
     let model = MoETransformer::load(folder, backend.clone(), None, Options::default(), None)
         .expect("a model");
     let out = tempfile::tempdir().expect("a folder");

@@ -144,9 +144,9 @@ fn load_family(path: &Path) -> Vec<Case> {
     for (name, info) in file.tensors().iter() {
         let mut parts = name.rsplitn(3, '/');
         let (argument, part, case) = (
-            parts.next().unwrap(),
-            parts.next().unwrap(),
-            parts.next().unwrap(),
+            parts.next().expect("a part"),
+            parts.next().expect("a part"),
+            parts.next().expect("a part"),
         );
         let case = &mut cases[place[case]];
         let argument = argument.to_string();

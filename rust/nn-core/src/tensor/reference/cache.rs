@@ -59,9 +59,9 @@ impl Places {
             } else {
                 first
             };
-            for page in first..end {
-                if !(0..self.n_pages as i64).contains(&i64::from(pages[page])) {
-                    let (at, found, most) = (b * per + page, pages[page], self.n_pages as i64 - 1);
+            for (page, &found) in pages.iter().enumerate().take(end).skip(first) {
+                if !(0..self.n_pages as i64).contains(&i64::from(found)) {
+                    let (at, most) = (b * per + page, self.n_pages as i64 - 1);
                     faults.report(format!(
                         "{op}: block_table[{at}] is {found}, expected 0 to {most}"
                     ));
