@@ -91,10 +91,13 @@ def test_python(session: nox.Session) -> None:
 
 @nox.session
 def test_rust(session: nox.Session) -> None:
-    """The Rust suite: the same conformance, golden models, training, files and command line."""
+    """The Rust suite: the same conformance, golden models, training, files and command line; then nn_rs from Python."""
     need(session, "cargo", RUST)
     build_library(session)
     session.run("cargo", "test", "--workspace", "--locked", external=True)
+    install_python(session)
+    session.install("-C", "build-args=--profile dev", "./rust/nn-ffi")
+    session.run("pytest", "-q", "rust/nn-ffi/tests")
 
 
 @nox.session
