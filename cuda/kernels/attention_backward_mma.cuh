@@ -69,7 +69,7 @@ static __device__ __forceinline__ void store_gradient(float* y, const float (&ac
 // dk, dv of 64 keys: all rows that see them, ascending. grid: (key block, kv head, sequence).
 template <class T, int kDim>
 __global__ void __launch_bounds__(kMmaAttentionThreads, 1) key_gradients_mma_kernel(AttentionCall c, Gradients g, bool aligned) {
-  constexpr int kRowsAtOnce = kDim <= 64 ? 64 : 32, kFrags = kRowsAtOnce / 8;  // bounds the registers
+  constexpr int kRowsAtOnce = kDim <= 64 ? 64 : 16, kFrags = kRowsAtOnce / 8;  // bounds the registers
   using Tile = MmaBackwardTile<T, kDim>;
   CUNN_DYNAMIC_SHARED(Tile, shared);
   Tile& tile = *shared;
