@@ -84,7 +84,8 @@ func NewGpuTrainer(m *model.MoETransformer, batch, seqLen int, options GpuTraine
 
 // Step is one optimizer step on ids, targets [micro_batches, batch, seq_len] (target -1: does not count).
 //
-// It returns the losses before the update. Errors: those of the device, for example an id out of range.
+// It returns the losses before the update. Errors: ids_wrong_count, and those of the device, for example an id out of
+// range.
 func (t *GpuTrainer) Step(ids, targets []int32, lr float64) (LossValues, error) {
 	t.hostLR[0] = float32(lr)
 	if err := tensor.First(
@@ -105,8 +106,13 @@ func (t *GpuTrainer) Step(ids, targets []int32, lr float64) (LossValues, error) 
 	return t.Losses()
 }
 
-// Load brings a step's ids and targets to the device.
+// Load brings a step's ids and targets to the device. Errors: ids_wrong_count.
 func (t *GpuTrainer) Load(ids, targets []int32) error {
+	for _, count := range [2]int{len(ids), len(targets)} {
+		if count != t.IDs.Count() {
+			return messages.IdsWrongCount(count, t.MicroBatches*t.Batch, t.SeqLen)
+		}
+	}
 	return tensor.First(
 		t.Backend.Upload(t.IDs, 0, tensor.Bytes(ids)),
 		t.Backend.Upload(t.Targets, 0, tensor.Bytes(targets)),

@@ -230,6 +230,12 @@ func TestSteadyStepAllocatesNothing(t *testing.T) {
 	}
 }
 
+func TestStepRefusesAnotherSize(t *testing.T) {
+	trainer, ids, targets := steady(t, tensor.NewReference(), false)
+	_, err := trainer.Step(ids, targets[:63], 1e-3)
+	testcases.RequireError(t, err, "ids_wrong_count", "63 token ids, expected batch x seq_len = 2 x 32")
+}
+
 // clock is a backend that measures the time spent in it.
 type clock struct {
 	tensor.Backend

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,15 +35,28 @@ type Protocol struct {
 	Seconds float64
 }
 
-// ReadProtocol: Errors: field_missing, field_wrong_type.
+// ReadProtocol: Errors: field_missing, field_wrong_type, config_bad_value.
 func ReadProtocol(cases *jsonstrict.Fields) (Protocol, error) {
-	how := Protocol{cases.Integer("warmup"), cases.Integer("samples"), cases.Number("seconds")}
+	if version := cases.Integer("version"); version != 1 {
+		cases.Fail(messages.ConfigBadValue(cases.Where, "version", strconv.Itoa(version), "1"))
+	}
+	how := Protocol{atLeast(cases, "warmup", 0), atLeast(cases, "samples", 1), cases.Number("seconds")}
 	return how, cases.Err()
+}
+
+// atLeast is an integer, or least with an error. Errors: field_missing, field_wrong_type, config_bad_value.
+func atLeast(fields *jsonstrict.Fields, name string, least int) int {
+	value := fields.Integer(name)
+	if value < least {
+		fields.Fail(messages.ConfigBadValue(fields.Where, name, strconv.Itoa(value), "at least "+strconv.Itoa(least)))
+		return least
+	}
+	return value
 }
 
 // Measure is one case's row: name, samples in seconds, their median with a bootstrap 95% interval, and the rate.
 //
-// Errors: config_bad_value for an unknown kind, and those of the device.
+// Errors: config_bad_value for an unknown kind or a size below 1, unknown_preset, those of the model and the device.
 func Measure(backend tensor.Backend, entry *jsonstrict.Fields, how Protocol) (*jsonstrict.Object, error) {
 	kind := entry.String("kind")
 	name := entry.String("name")
@@ -183,37 +197,40 @@ func (c *builder) model(training bool) *model.MoETransformer {
 	return m
 }
 
+// size is a dimension of the case.
+func (c *builder) size(name string) int { return atLeast(c.fields, name, 1) }
+
 var kinds = map[string]func(*builder) work{
 	"matmul": func(c *builder) work {
-		m, n, k := c.fields.Integer("m"), c.fields.Integer("n"), c.fields.Integer("k")
+		m, n, k := c.size("m"), c.size("n"), c.size("k")
 		a, b, out := c.random(m*k), c.random(k*n), c.empty(tensor.F32, m*n)
 		run := func() error { return c.be.GEMM(out, a, b, false, false, m, n, k, n, k, n, 1, 0) }
 		return work{run, 2 * float64(m) * float64(n) * float64(k), "flop"}
 	},
 	"softmax": func(c *builder) work {
-		rows, cols := c.fields.Integer("rows"), c.fields.Integer("cols")
+		rows, cols := c.size("rows"), c.size("cols")
 		x, y := c.random(rows*cols), c.empty(tensor.F32, rows*cols)
 		return work{func() error { return c.be.SoftmaxForward(y, x, rows, cols, cols, cols) }, 8 * float64(rows*cols), "byte"}
 	},
 	"silu": func(c *builder) work {
-		n := c.fields.Integer("n")
+		n := c.size("n")
 		x, y := c.random(n), c.empty(tensor.F32, n)
 		return work{func() error { return c.be.SiLUForward(y, x, n) }, float64(n), "element"}
 	},
 	"swiglu": func(c *builder) work {
-		n := c.fields.Integer("n")
+		n := c.size("n")
 		gate, up, y := c.random(n), c.random(n), c.empty(tensor.F32, n)
 		return work{func() error { return c.be.SwiGLUForward(y, gate, up, n) }, 12 * float64(n), "byte"}
 	},
 	"rmsnorm": func(c *builder) work {
-		rows, cols := c.fields.Integer("rows"), c.fields.Integer("cols")
+		rows, cols := c.size("rows"), c.size("cols")
 		x, w := c.random(rows*cols), c.random(cols)
 		y, rstd := c.empty(tensor.F32, rows*cols), c.empty(tensor.F32, rows)
 		return work{func() error { return c.be.RMSNormForward(y, rstd, x, w, rows, cols, 1e-6) }, 8 * float64(rows*cols), "byte"}
 	},
 	"attention": func(c *builder) work {
-		f := c.fields
-		batch, seq, h, g, d := f.Integer("batch"), f.Integer("seq"), f.Integer("n_heads"), f.Integer("n_kv_heads"), f.Integer("head_dim")
+		batch, seq, d := c.size("batch"), c.size("seq"), c.size("head_dim")
+		h, g := c.size("n_heads"), c.size("n_kv_heads")
 		tokens := batch * seq
 		q, k, v := c.random(tokens*h*d), c.random(tokens*g*d), c.random(tokens*g*d)
 		out, lse := c.empty(tensor.F32, tokens*h*d), c.empty(tensor.F32, tokens*h)
@@ -224,7 +241,7 @@ var kinds = map[string]func(*builder) work{
 		return work{run, 4 * float64(batch*h*d) * float64(seq) * float64(seq+1) / 2, "flop"}
 	},
 	"cross_entropy": func(c *builder) work {
-		rows, cols := c.fields.Integer("rows"), c.fields.Integer("cols")
+		rows, cols := c.size("rows"), c.size("cols")
 		logits, dlogits := c.random(rows*cols), c.empty(tensor.F32, rows*cols)
 		targets := c.keep(tensor.BufferOf(c.be, tensor.I32, counting(rows, max(cols, 1))))
 		loss, losses, lse := c.empty(tensor.F32, 1), c.empty(tensor.F32, rows), c.empty(tensor.F32, rows)
@@ -238,7 +255,7 @@ var kinds = map[string]func(*builder) work{
 		return work{run, 12 * float64(rows*cols), "byte"}
 	},
 	"adamw": func(c *builder) work {
-		n := c.fields.Integer("n")
+		n := c.size("n")
 		param, m, grad, v := c.random(n), c.random(n), c.random(n), c.empty(tensor.F32, n)
 		lr := c.keep(tensor.BufferOf(c.be, tensor.F32, []float32{1e-3}))
 		scale := c.keep(tensor.BufferOf(c.be, tensor.F32, []float32{1}))
@@ -250,7 +267,7 @@ var kinds = map[string]func(*builder) work{
 		return work{run, 28 * float64(n), "byte"}
 	},
 	"forward": func(c *builder) work {
-		batch, seq := c.fields.Integer("batch"), c.fields.Integer("seq")
+		batch, seq := c.size("batch"), c.size("seq")
 		m := c.model(false)
 		if m == nil {
 			return work{}
@@ -263,7 +280,7 @@ var kinds = map[string]func(*builder) work{
 		return work{run, float64(batch * seq), "token"}
 	},
 	"train": func(c *builder) work {
-		batch, seq := c.fields.Integer("batch"), c.fields.Integer("seq")
+		batch, seq := c.size("batch"), c.size("seq")
 		m := c.model(true)
 		if m == nil {
 			return work{}
@@ -286,7 +303,7 @@ var kinds = map[string]func(*builder) work{
 		return work{run, float64(batch * seq), "token"}
 	},
 	"decode": func(c *builder) work {
-		prompt, count := c.fields.Integer("prompt"), c.fields.Integer("new")
+		prompt, count := c.size("prompt"), c.size("new")
 		m := c.model(false)
 		if m == nil {
 			return work{}

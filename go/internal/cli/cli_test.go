@@ -146,7 +146,7 @@ func TestTheWholeWay(t *testing.T) {
 	requireFields(t, result(t, with("logits", "--ids", "1,2,3", "--out", at("logits.safetensors"))...), "out", "shape")
 	requireFields(t, result(t, "init", "--config", "tiny", "--out", at("fresh"), "--seed", "3", "--dtype", "bf16", "--device", "reference", "--quiet"),
 		"out", "parameters", "active_parameters", "dtype", "seed")
-	cases := `{"warmup": 1, "samples": 3, "seconds": 1, "cases": [{"name": "silu", "kind": "silu", "n": 16},
+	cases := `{"version": 1, "warmup": 1, "samples": 3, "seconds": 1, "cases": [{"name": "silu", "kind": "silu", "n": 16},
 		{"name": "train", "kind": "train", "config": "tiny", "batch": 1, "seq": 4}]}`
 	if err := os.WriteFile(at("cases.json"), []byte(cases), 0o600); err != nil {
 		t.Fatal(err)
