@@ -84,10 +84,10 @@ pub const GREEDY: Sampling = Sampling {
 pub struct Generator<'a> {
     model: &'a MoETransformer,
     backend: Arc<dyn Backend>,
-    prompts: Vec<Vec<i32>>,
     max_new_tokens: usize,
     eos_id: i64,
     cache: KVCache,
+    prompts: Vec<Vec<i32>>,
     state: Slots,
     step: RecordedStep,
     /// Steps made.

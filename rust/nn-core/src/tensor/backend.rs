@@ -50,6 +50,13 @@ pub trait Backend: Ops + Send + Sync + fmt::Debug {
         values: HostMut<'_>,
     ) -> TensorResult<()>;
 
+    /// The elements `[offset, offset + count)` in the dtype's storage; synchronizes.
+    fn download(&self, buffer: &Buffer, offset: usize, count: usize) -> TensorResult<HostVec> {
+        let mut values = HostVec::zeros(buffer.dtype(), count);
+        self.download_into(buffer, offset, values.as_mut())?;
+        Ok(values)
+    }
+
     /// Waits for the work submitted so far and reports a bad value that it met.
     fn synchronize(&self) -> TensorResult<()>;
 
@@ -77,13 +84,6 @@ pub trait Backend: Ops + Send + Sync + fmt::Debug {
         let buffer = self.buffer(dtype, dtype.count_of(values.len()))?;
         self.upload(&buffer, 0, values)?;
         Ok(buffer)
-    }
-
-    /// The elements `[offset, offset + count)` in the dtype's storage; synchronizes.
-    fn download(&self, buffer: &Buffer, offset: usize, count: usize) -> TensorResult<HostVec> {
-        let mut values = HostVec::zeros(buffer.dtype(), count);
-        self.download_into(buffer, offset, values.as_mut())?;
-        Ok(values)
     }
 
     /// Element 0 of an f32 buffer.

@@ -42,9 +42,9 @@ impl Default for AdamWConfig {
 #[derive(Debug)]
 pub struct AdamW {
     backend: Arc<dyn Backend>,
+    gradients: Buffer,
     config: AdamWConfig,
     total: usize,
-    gradients: Buffer,
     m: Buffer,
     v: Buffer,
     master: Option<Buffer>,

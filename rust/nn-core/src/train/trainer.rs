@@ -214,14 +214,14 @@ pub trait Observer {
 pub struct Trainer {
     /// What the run is.
     pub options: TrainOptions,
-    /// Steps done.
-    pub step: i64,
-    /// Where it is saved.
-    pub out: PathBuf,
     model: Arc<MoETransformer>,
     data: Arc<Data>,
+    /// Where it is saved.
+    pub out: PathBuf,
     schedule: Schedule,
     gpu: GpuTrainer,
+    /// Steps done.
+    pub step: i64,
     metrics: MetricsFile,
     ids: Vec<i32>,
     targets: Vec<i32>,
