@@ -49,18 +49,28 @@ pub struct Protocol {
     seconds: f64,
 }
 
-/// Errors: field_missing, field_wrong_type.
+/// Errors: field_missing, field_wrong_type, config_bad_value.
 pub fn protocol(cases: &Fields) -> Result<Protocol> {
+    let version = cases.integer("version")?;
+    if version != 1 {
+        return Err(messages::config_bad_value(
+            &cases.place,
+            "version",
+            &version.to_string(),
+            "1",
+        ));
+    }
     Ok(Protocol {
-        warmup: cases.integer("warmup")?,
-        samples: cases.integer("samples")?,
+        warmup: at_least(cases, "warmup", 0)?,
+        samples: at_least(cases, "samples", 1)?,
         seconds: cases.number("seconds")?,
     })
 }
 
 /// One case's row: name, samples in seconds, their median with a bootstrap 95% interval, and the rate.
 ///
-/// Errors: config_bad_value for an unknown kind, and those of the device.
+/// Errors: config_bad_value for an unknown kind or a size below 1, unknown_preset, those of the model
+/// and the device.
 pub fn measure(backend: &Arc<dyn Backend>, case: &Fields, how: Protocol) -> Result<Object> {
     let mut work = work(backend, case)?;
     for _ in 0..how.warmup {
@@ -117,10 +127,22 @@ fn quantile(values: &mut [f64], share: f64) -> f64 {
 }
 
 fn size(case: &Fields, field: &str) -> Result<usize> {
+    Ok(at_least(case, field, 1)? as usize)
+}
+
+/// Errors: field_missing, field_wrong_type, config_bad_value.
+fn at_least(case: &Fields, field: &str, least: i64) -> Result<i64> {
     let value = case.integer(field)?;
-    usize::try_from(value).map_err(|_| {
-        messages::config_bad_value(&case.place, field, &value.to_string(), "at least 0")
-    })
+    if value >= least {
+        return Ok(value);
+    }
+    let expected = format!("at least {least}");
+    Err(messages::config_bad_value(
+        &case.place,
+        field,
+        &value.to_string(),
+        &expected,
+    ))
 }
 
 /// Uniform in [-1, 1).

@@ -79,8 +79,29 @@ pub fn inspect_routing(model: &MoETransformer, ids: &[i32]) -> Result<Vec<LayerR
 }
 
 fn entropy(probs: &[f32]) -> f64 {
-    let terms = probs
+    let terms: Vec<f64> = probs
         .iter()
-        .map(|&p| f64::from(p) * f64::from(p).max(1e-300).ln());
-    -terms.sum::<f64>()
+        .map(|&p| f64::from(p) * f64::from(p).max(1e-300).ln())
+        .collect();
+    -pairwise(&terms)
+}
+
+/// The sum as NumPy takes it, so that the same digits are printed: eight interleaved sums, combined as
+/// a tree, over at most 128 terms at a time.
+fn pairwise(terms: &[f64]) -> f64 {
+    if terms.len() < 8 {
+        return terms.iter().sum();
+    }
+    if terms.len() > 128 {
+        let half = terms.len() / 2;
+        let (left, right) = terms.split_at(half - half % 8);
+        return pairwise(left) + pairwise(right);
+    }
+    let (eights, rest) = terms.as_chunks::<8>();
+    let mut r = [0.0; 8];
+    for eight in eights {
+        r.iter_mut().zip(eight).for_each(|(sum, term)| *sum += term);
+    }
+    let tree = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
+    rest.iter().fold(tree, |sum, term| sum + term)
 }
