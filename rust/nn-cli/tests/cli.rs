@@ -1,0 +1,247 @@
+//! nn-rs as a user runs it, on the reference device: exit codes, sentences, and a run that resumes to
+//! the same bytes.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn nn_rs(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_nn-rs"))
+        .args(arguments)
+        .output()
+        .expect("nn-rs runs")
+}
+
+fn succeeds(arguments: &[&str]) -> String {
+    let output = nn_rs(arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// Exit code and the sentence.
+fn fails(arguments: &[&str]) -> (i32, String) {
+    let output = nn_rs(arguments);
+    let text = String::from_utf8_lossy(&output.stderr)
+        .trim_end()
+        .to_string();
+    (output.status.code().expect("a code"), text)
+}
+
+#[test]
+fn usage_is_2_and_failure_is_1() {
+    for (arguments, code, sentence) in [
+        (
+            vec!["trian"],
+            2,
+            "error: unknown command \"trian\", expected one of bench, eval, generate, info, init, inspect, \
+             logits, prepare, train",
+        ),
+        (
+            vec!["train"],
+            2,
+            "error: train needs --data, see train --help",
+        ),
+        (
+            vec!["info", "--foo"],
+            2,
+            "error: unknown option --foo of info, see info --help",
+        ),
+        (
+            vec!["info", "--json=1"],
+            2,
+            "error: --json has a value, expected none",
+        ),
+        (
+            vec!["info", "x"],
+            2,
+            "error: unexpected argument \"x\", see info --help",
+        ),
+        (
+            vec!["eval", "--model"],
+            2,
+            "error: --model needs a value, expected one",
+        ),
+        (
+            vec!["init", "--config", "tiny", "--out", "x", "--seed", "1.5"],
+            2,
+            "error: --seed is \"1.5\", expected an integer",
+        ),
+        (
+            vec![
+                "logits",
+                "--model",
+                "/no/such",
+                "--ids",
+                "1",
+                "--out",
+                "x",
+                "--device",
+                "reference",
+            ],
+            1,
+            "error: /no/such: no such folder, expected a checkpoint folder",
+        ),
+    ] {
+        assert_eq!(fails(&arguments), (code, sentence.to_string()));
+    }
+}
+
+#[test]
+fn no_option_value_is_a_panic() {
+    let values = [
+        "",
+        "-1",
+        "0",
+        "9223372036854775807",
+        "1e308",
+        "nan",
+        "\u{1F600}",
+        "/dev/null",
+        "--json",
+        "..",
+    ];
+    for option in [
+        "--steps",
+        "--batch",
+        "--seq",
+        "--accumulate",
+        "--lr",
+        "--config",
+        "--out",
+        "--device",
+        "--threads",
+    ] {
+        for value in values {
+            let output = nn_rs(&[
+                "train",
+                "--data",
+                "/no/such",
+                "--out",
+                "/no/such/out",
+                option,
+                value,
+            ]);
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                matches!(output.status.code(), Some(1 | 2)),
+                "{option} {value:?}: {text}"
+            );
+            assert!(
+                !text.contains("internal") && text.starts_with("error: "),
+                "{option} {value:?}: {text}"
+            );
+        }
+    }
+}
+
+fn checkpoint(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let names = [
+        "config.json",
+        "model.safetensors",
+        "optimizer.safetensors",
+        "trainer_state.json",
+        "tokenizer.json",
+    ];
+    names
+        .map(|name| (name.to_string(), fs::read(folder.join(name)).expect(name)))
+        .to_vec()
+}
+
+#[test]
+fn a_resumed_run_ends_in_the_same_bytes() {
+    let home = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| home.path().join(name).to_string_lossy().into_owned();
+    fs::create_dir(path("text")).expect("a folder");
+    for number in 0..3 {
+        let text = format!("line {number}\n").repeat(400);
+        fs::write(home.path().join(format!("text/{number}.txt")), text).expect("a text");
+    }
+    let (text, data, whole, half) = (path("text"), path("data"), path("whole"), path("half"));
+    succeeds(&[
+        "prepare",
+        "--data",
+        &text,
+        "--out",
+        &data,
+        "--tokenizer",
+        "bytes",
+        "--quiet",
+    ]);
+    succeeds(&[
+        "train",
+        "--data",
+        &data,
+        "--out",
+        &whole,
+        "--config",
+        "tiny",
+        "--steps",
+        "4",
+        "--batch",
+        "1",
+        "--seq",
+        "8",
+        "--accumulate",
+        "2",
+        "--save-every",
+        "2",
+        "--keep",
+        "2",
+        "--device",
+        "reference",
+        "--quiet",
+    ]);
+    fs::rename(home.path().join("whole/step-00000002"), &half).expect("the kept checkpoint");
+    succeeds(&[
+        "train",
+        "--resume",
+        "--data",
+        &data,
+        "--out",
+        &half,
+        "--device",
+        "reference",
+        "--quiet",
+    ]);
+    assert_eq!(checkpoint(Path::new(&half)), checkpoint(Path::new(&whole)));
+    let png = fs::read(home.path().join("whole/loss.png")).expect("the plot");
+    assert!(png.starts_with(b"\x89PNG"));
+
+    let text = succeeds(&[
+        "generate",
+        "--model",
+        &whole,
+        "--prompt",
+        "line",
+        "--max-new-tokens",
+        "4",
+        "--temperature",
+        "0",
+        "--device",
+        "reference",
+        "--quiet",
+    ]);
+    assert!(text.ends_with('\n'));
+    let held = succeeds(&[
+        "eval",
+        "--model",
+        &whole,
+        "--data",
+        &data,
+        "--device",
+        "reference",
+        "--json",
+    ]);
+    assert!(held.contains("\"bits_per_byte\""));
+    let (code, sentence) = fails(&[
+        "train", "--resume", "--data", &data, "--out", &half, "--steps", "9",
+    ]);
+    assert_eq!(
+        (code, sentence.as_str()),
+        (
+            2,
+            "error: --resume and --steps exclude each other, expected one of them"
+        )
+    );
+}
