@@ -123,6 +123,15 @@ def test_many_texts_at_once() -> None:
     assert [ids.tolist() for ids in TRAINED.encode_all(texts)] == [TRAINED.encode(text).tolist() for text in texts]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt even where the suite was started with the signal ignored, as by nohup."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_the_wait_for_a_vocabulary() -> None:
     """While texts are read the reading stops; behind that nobody waits for the library."""
     released = threading.Event()
@@ -130,7 +139,7 @@ def test_ctrl_c_ends_the_wait_for_a_vocabulary() -> None:
     def compute(texts: Iterator[str]) -> None:
         assert list(texts) == ["a", "b"]
         signal.raise_signal(signal.SIGINT)
-        released.wait()
+        released.wait(60)
 
     with pytest.raises(KeyboardInterrupt):
         _interruptibly(compute, ["a", "b"])
