@@ -136,8 +136,8 @@ def _interruptibly(work: Callable[[Iterator[str]], object], texts: Iterable[str]
             failure.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
-    thread.start()
     try:
+        thread.start()
         while thread.is_alive():
             thread.join(0.1)
     except KeyboardInterrupt:
