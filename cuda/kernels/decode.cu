@@ -15,7 +15,7 @@ namespace {
 
 constexpr int kThreads = kSelectThreads;
 
-// The largest key of the row, in every thread.
+// The largest key of the row, in every thread. `warps` is the caller's to use once.
 __device__ uint64_t largest_key(const float* x, int64_t cols, unsigned long long* warps) {
   unsigned long long best = 0;
   for (int64_t i = threadIdx.x; i < cols; i += kThreads) {
@@ -32,7 +32,6 @@ __device__ uint64_t largest_key(const float* x, int64_t cols, unsigned long long
   best = warps[0];
   for (int w = 1; w < kThreads / 32; ++w)
     if (warps[w] > best) best = warps[w];
-  __syncthreads();
   return best;
 }
 

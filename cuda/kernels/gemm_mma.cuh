@@ -54,7 +54,7 @@ static __device__ __forceinline__ void fetch_stage(T* stage, const T* data, int6
 }
 
 template <class T, class Tile, bool kAByK, bool kBByK>
-__global__ void __launch_bounds__(Tile::kThreads) gemm_mma_kernel(Gemm g) {
+__global__ void __launch_bounds__(Tile::kThreads, 1) gemm_mma_kernel(Gemm g) {
   using StageA = MmaStage<Tile::kRows, kAByK>;
   using StageB = MmaStage<Tile::kCols, kBByK>;
   constexpr int kFragRows = Tile::kWarpRows / 16, kFragCols = Tile::kWarpCols / 8;

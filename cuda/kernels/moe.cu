@@ -12,13 +12,13 @@ namespace {
 // ---- route: half a warp a token
 
 __global__ void __launch_bounds__(kRowThreads)
-    route_kernel(float* probs, int32_t* experts, float* weights, const float* logits, int64_t tokens, int64_t n_experts, int64_t top_k) {
+    route_kernel(float* probs, float* references, int32_t* experts, float* weights, const float* logits, int64_t tokens, int64_t n_experts, int64_t top_k) {
   const int64_t t = row_of_thread();
   if (t >= tokens) return;
   probs += t * n_experts;
   experts += t * top_k;
   weights += t * top_k;
-  softmax_row(probs, logits + t * n_experts, n_experts);
+  softmax_row(probs, logits + t * n_experts, n_experts, references + t * softmax_blocks(n_experts));
   __syncwarp(row_mask());  // every lane reads every probability below
   float sum = 0.0f;
   select_by_row(probs, n_experts, top_k, [&](int64_t j, int64_t e) {
@@ -260,7 +260,8 @@ dim3 row_grid(int64_t rows) { return grid_of(ceil_div(rows, kRowsPerBlock)); }
 
 void moe_route_forward(Exec& exec, const MoeRouteForward& op) {
   if (op.tokens <= 0 || op.n_experts <= 0 || op.top_k <= 0) return;
-  CUNN_RUN(exec, route_kernel, row_grid(op.tokens), kRowThreads, 0, op.probs, op.experts, op.weights, op.logits, op.tokens, op.n_experts, op.top_k);
+  float* const references = cuda_exec(exec).memory.array<float>(op.tokens * softmax_blocks(op.n_experts));
+  CUNN_RUN(exec, route_kernel, row_grid(op.tokens), kRowThreads, 0, op.probs, references, op.experts, op.weights, op.logits, op.tokens, op.n_experts, op.top_k);
 }
 
 void moe_route_backward(Exec& exec, const MoeRouteBackward& op) {

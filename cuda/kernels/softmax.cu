@@ -7,9 +7,9 @@ namespace cunn::cuda {
 
 namespace {
 
-__global__ void __launch_bounds__(kRowThreads) softmax_kernel(float* y, const float* x, int64_t rows, int64_t cols, int64_t ldy, int64_t ldx) {
+__global__ void __launch_bounds__(kRowThreads) softmax_kernel(float* y, float* references, const float* x, int64_t rows, int64_t cols, int64_t ldy, int64_t ldx) {
   const int64_t r = row_of_thread();
-  if (r < rows) softmax_row(y + r * ldy, x + r * ldx, cols);
+  if (r < rows) softmax_row(y + r * ldy, x + r * ldx, cols, references + r * softmax_blocks(cols));
 }
 
 // dx = y (dy - sum_c dy y)
@@ -97,11 +97,15 @@ __global__ void __launch_bounds__(kRowThreads)
 
 dim3 row_grid(int64_t rows) { return grid_of(ceil_div(rows, kRowsPerBlock)); }
 
+void run_softmax(Exec& exec, float* y, const float* x, int64_t rows, int64_t cols, int64_t ldy, int64_t ldx) {
+  float* const references = cuda_exec(exec).memory.array<float>(rows * softmax_blocks(cols));
+  CUNN_RUN(exec, softmax_kernel, row_grid(rows), kRowThreads, 0, y, references, x, rows, cols, ldy, ldx);
+}
+
 }  // namespace
 
 void softmax_forward(Exec& exec, const SoftmaxForward& op) {
-  if (op.rows <= 0) return;
-  CUNN_RUN(exec, softmax_kernel, row_grid(op.rows), kRowThreads, 0, op.y, op.x, op.rows, op.cols, op.ldy, op.ldx);
+  if (op.rows > 0) run_softmax(exec, op.y, op.x, op.rows, op.cols, op.ldy, op.ldx);
 }
 
 void softmax_backward(Exec& exec, const SoftmaxBackward& op) {
@@ -121,7 +125,7 @@ void top_k_backward(Exec& exec, const TopKBackward& op) {
 
 void softmax_top_k_forward(Exec& exec, const SoftmaxTopKForward& op) {
   if (op.rows <= 0) return;
-  CUNN_RUN(exec, softmax_kernel, row_grid(op.rows), kRowThreads, 0, op.probs, op.x, op.rows, op.cols, op.cols, op.ldx);
+  run_softmax(exec, op.probs, op.x, op.rows, op.cols, op.cols, op.ldx);
   run_top_k(exec, op.values, op.indices, op.probs, op.rows, op.cols, op.cols, op.k);
 }
 

@@ -78,7 +78,9 @@ static __device__ inline uint64_t kth_largest_key(const float* x, int64_t cols, 
     __syncthreads();
     if (s.matching == s.want) break;  // every key with these digits is among the k: the rest of the digits may be 0
   }
-  return s.prefix;
+  const uint64_t key = s.prefix;
+  __syncthreads();  // the caller may write s again
+  return key;
 }
 
 // keys[0, k) of the row, sorted, in shared memory of kMaxTopK; the rest of keys is 0.

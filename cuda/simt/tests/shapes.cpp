@@ -6,7 +6,8 @@
 // - matrix products against float64 loops, f32 and bf16, all transposes, grouped with uneven groups and a gather;
 // - with the cpu library: f32 results have its bits (products, attention forward, backward and cached);
 // - a row's bits are the same alone, in a batch and whichever tile it falls into (bf16: tensor cores);
-// - decode through a paged cache gives the bits of the full forward, f32 and bf16 keys and values.
+// - decode through a paged cache gives the bits of the full forward, f32 and bf16 keys and values;
+// - reductions, selections and sorts longer than one step of a block have the cpu device's bits.
 #include <cmath>
 #include <cstdio>
 #include <functional>
@@ -344,6 +345,114 @@ void test_cached(Library& l) {
   }
 }
 
+// ---- reductions, selections and sorts that take more than one step of a block
+
+struct Filled : AbiBuffer {  // what an op accumulates into
+  Filled(Library& l, int64_t n, double value, DType dtype = DType::f32) : AbiBuffer(l, dtype, n) { CALL(l, cunn_fill, *this, n, value); }
+};
+
+// The bytes of some buffers, one after the other.
+std::vector<unsigned char> together(Library& l, std::initializer_list<const AbiBuffer*> buffers) {
+  l.synchronize();
+  std::vector<unsigned char> all;
+  for (const AbiBuffer* buffer : buffers) {
+    const std::vector<unsigned char> bytes = buffer->download();
+    all.insert(all.end(), bytes.begin(), bytes.end());
+  }
+  return all;
+}
+
+void test_long(Library& simt, Library* cpu) {
+  std::vector<int32_t> ids, targets;
+  for (int i = 0; i < 700; ++i) ids.push_back(i * i % 7);
+  for (int i = 0; i < 300; ++i) targets.push_back(i % 5 == 0 ? -1 : i * 31 % 2500);
+  const Data wide(DType::f32, 300 * 2500), rows(DType::f32, 700 * 64), other(DType::f32, 700 * 64), weights(DType::f32, 64), long_row(DType::f32, 100000);
+  const std::vector<std::pair<const char*, std::function<std::vector<unsigned char>(Library&)>>> ops = {
+      {"embedding_backward",
+       [&](Library& l) {
+         Uploaded dy(l, rows), i(l, ids);
+         Filled dw(l, 7 * 64, 0.5);
+         CALL(l, cunn_embedding_backward, dw, dy, i, 700, 7, 64);
+         return together(l, {&dw});
+       }},
+      {"softmax",
+       [&](Library& l) {
+         Uploaded x(l, wide);
+         AbiBuffer y(l, DType::f32, 300 * 2500), dx(l, DType::f32, 300 * 2500);
+         CALL(l, cunn_softmax_forward, y, x, 300, 2500, 2500, 2500);
+         CALL(l, cunn_softmax_backward, dx, x, y, 300, 2500, 2500);
+         return together(l, {&y, &dx});
+       }},
+      {"top_k",
+       [&](Library& l) {
+         Uploaded x(l, wide);
+         AbiBuffer values(l, DType::f32, 300 * 600), indices(l, DType::i32, 300 * 600);
+         CALL(l, cunn_top_k_forward, values, indices, x, 300, 2500, 2500, 600);
+         return together(l, {&values, &indices});
+       }},
+      {"cross_entropy",
+       [&](Library& l) {
+         Uploaded x(l, wide), t(l, targets);
+         Filled loss(l, 1, 0.25), count(l, 1, 0, DType::i64);
+         AbiBuffer losses(l, DType::f32, 300), lse(l, DType::f32, 300), dx(l, DType::f32, 300 * 2500);
+         CALL(l, cunn_cross_entropy_count, count, t, 300, 2500);
+         CALL(l, cunn_cross_entropy_forward, loss, losses, lse, x, t, 300, 2500, 2500);
+         CALL(l, cunn_cross_entropy_backward, dx, x, lse, t, count, 300, 2500, 2500);
+         return together(l, {&loss, &losses, &lse, &dx, &count});
+       }},
+      {"rmsnorm",
+       [&](Library& l) {
+         Uploaded x(l, rows), dy(l, other), w(l, weights);
+         AbiBuffer y(l, DType::f32, 700 * 64), rstd(l, DType::f32, 700), dx(l, DType::f32, 700 * 64);
+         Filled dw(l, 64, 0.5);
+         CALL(l, cunn_rmsnorm_forward, y, rstd, x, w, 700, 64, 1e-6);
+         CALL(l, cunn_rmsnorm_backward, dx, dw, dy, x, w, rstd, 700, 64);
+         return together(l, {&y, &rstd, &dx, &dw});
+       }},
+      {"sum_of_squares",
+       [&](Library& l) {
+         Uploaded x(l, long_row);
+         AbiBuffer sum(l, DType::f32, 1);
+         CALL(l, cunn_sum_of_squares, sum, x, 100000);
+         return together(l, {&sum});
+       }},
+      {"moe",
+       [&](Library& l) {  // 700 tokens, 16 experts, 4 choices: 2800 routed rows
+         Uploaded logits(l, Data(rows)), x(l, other);
+         AbiBuffer probs(l, DType::f32, 700 * 16), experts(l, DType::i32, 2800), w(l, DType::f32, 2800), offsets(l, DType::i32, 17),
+             row_token(l, DType::i32, 2800), token_row(l, DType::i32, 2800), y(l, DType::f32, 700 * 16), fractions(l, DType::f32, 16);
+         Filled balance(l, 1, 0), z(l, 1, 0), expert_rows(l, 2800 * 16, 0.75);
+         CALL(l, cunn_moe_route_forward, probs, experts, w, logits, 700, 16, 4);
+         CALL(l, cunn_moe_dispatch_forward, offsets, row_token, token_row, experts, 700, 16, 4);
+         CALL(l, cunn_moe_combine_forward, y, x, expert_rows, w, token_row, 700, 4, 16);
+         CALL(l, cunn_moe_balance_loss_forward, balance, fractions, probs, experts, 700, 16, 4);
+         CALL(l, cunn_moe_z_loss_forward, z, logits, 700, 16);
+         return together(l, {&probs, &experts, &w, &offsets, &row_token, &token_row, &y, &balance, &fractions, &z});
+       }},
+      {"sample",
+       [&](Library& l) {
+         Uploaded x(l, wide), top_k(l, {0, 40, 0, 1, 700, 0}), positions(l, {3, 4, 5, 6, 7, 8});
+         AbiBuffer ids_out(l, DType::i32, 6), best(l, DType::i32, 6), temperature(l, DType::f32, 6), top_p(l, DType::f32, 6), samples(l, DType::i64, 6),
+             seed(l, DType::i64, 1);
+         const float temperatures[] = {1.0f, 0.7f, 0.3f, 1.0f, 2.0f, 0.0f}, top_ps[] = {1.0f, 1.0f, 0.8f, 1.0f, 0.5f, 1.0f};
+         const int64_t numbers[] = {0, 1, 2, 3, 4, 5}, seeds[] = {42};
+         temperature.upload(temperatures);
+         top_p.upload(top_ps);
+         samples.upload(numbers);
+         seed.upload(seeds);
+         CALL(l, cunn_sample, ids_out, x, temperature, top_k, top_p, samples, positions, seed, 6, 2500, 2500);
+         CALL(l, cunn_argmax, best, x, 6, 2500, 2500);
+         return together(l, {&ids_out, &best});
+       }},
+  };
+  for (const auto& [name, op] : ops) {
+    const std::vector<unsigned char> once = op(simt);
+    bool same = once == op(simt);
+    if (cpu) same = same && once == op(*cpu);
+    if (!CHECK(same)) std::printf("  %s: other bits the second time, or on cpu\n", name);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -356,6 +465,7 @@ int main(int argc, char** argv) {
     test_grouped(simt, cpu.get());
     test_attention(simt, cpu.get());
     test_cached(simt);
+    test_long(simt, cpu.get());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "simt_shapes: %s\n", error.what());
     return 2;
