@@ -111,6 +111,16 @@ def test_go(session: nox.Session) -> None:
 
 
 @nox.session
+def test_simt(session: nox.Session) -> None:
+    """The CUDA kernels executed on the host: natively in five orders of blocks and threads, then from Python."""
+    folder = cmake(session, "obj-simt", "-DCUNN_SIMT=ON")
+    session.run("ctest", "--test-dir", str(folder), "--output-on-failure", "-R", "simt")
+    install_python(session)
+    with session.chdir("python"):
+        session.run("pytest", "-q", "-k", "simt", "tests/test_conformance.py", "tests/test_golden.py")
+
+
+@nox.session
 def abi(session: nox.Session) -> None:
     """The generated bindings, error sentences and public names are in step with their one source."""
     session.run(sys.executable, "cuda/tools/bindings.py", "--check", external=True)
