@@ -137,8 +137,7 @@ class Build:
         families = FAMILIES.get(stem, [stem, "edges"])
         runs = [[str(self.folder / "simt" / "simt_vectors"), str(library), "simt", str(CUDA / "vectors"), "--largest", "20000", *families]]
         runs.append([str(self.folder / "simt" / "simt_faults"), str(library)])
-        if stem in ("gemm", "attention", "attention_backward", "cache"):
-            runs.append([str(self.folder / "simt" / "simt_shapes"), str(library)])
+        runs.append([str(self.folder / "simt" / "simt_shapes"), str(library)])
         prefix = ["setarch", "-R"] if self.sanitizer == "thread" else []
         # TSan sees a race in any order; a missing check may need one.
         for order in ("parallel",) if self.sanitizer == "thread" else ("parallel", "reverse"):
