@@ -3,8 +3,8 @@
     python examples/demo/search.py --minutes 2 [--only NAME ...]
 
 Each candidate trains as the demo does, alone on the machine, and is measured on all of the held-out text. Results are
-appended to search.jsonl beside this file, best read with `sort`. The record there: 45 seconds a candidate on two cores, where "base"
-still had a rate of 6e-3 and three heads; its winner, 4e-3, is what the demo uses.
+appended to search.jsonl beside this file, best read with `sort`. The record there: 45 seconds a candidate on two
+cores, where "base" still had a rate of 6e-3; its winner, 4e-3, is what the demo uses.
 """
 
 from __future__ import annotations
