@@ -58,6 +58,21 @@ def install_python(session: nox.Session) -> None:
     session.install(*PYTHON_PACKAGE)
 
 
+def build_nn_rs(session: nox.Session) -> Path:
+    """target/release/nn-rs."""
+    need(session, "cargo", RUST)
+    session.run("cargo", "build", "--release", "--locked", "-p", "nn-cli", external=True)
+    return ROOT / "target" / "release" / "nn-rs"
+
+
+def build_nn_go(session: nox.Session) -> Path:
+    """build/nn-go."""
+    need(session, "go", GO)
+    with session.chdir("go"):
+        session.run("go", "build", "-o", str(BUILD / "nn-go"), "./cmd/nn-go", external=True)
+    return BUILD / "nn-go"
+
+
 @nox.session
 def build(session: nox.Session) -> None:
     """Build the library into build/."""
@@ -67,9 +82,14 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Build, train on real text for about two minutes, compare, sample, plot. `-- --minutes N` goes on longer."""
+    """Build, train on real text for about two minutes, compare, sample, plot. `-- --minutes N`, `-- --lang rust|go`."""
     build_library(session)
     session.install("-e", "python")
+    words = " ".join(session.posargs).replace("=", " ").split()
+    if "rust" in words:
+        build_nn_rs(session)
+    if "go" in words:
+        build_nn_go(session)
     session.run("python", "examples/demo/demo.py", *session.posargs)
 
 

@@ -20,7 +20,13 @@ from baselines import bigram, bits_per_byte, unigram, xz
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 OUT = ROOT / "demo"
-COMMANDS = {"python": [sys.executable, "-m", "nn"]}
+PYTHON = [sys.executable, "-m", "nn"]
+COMMANDS = {
+    "python": PYTHON,
+    "rust": [str(ROOT / "target" / "release" / "nn-rs")],
+    "go": [str(ROOT / "build" / "nn-go")],
+}
+"""How each implementation is called; `nox -s demo` builds the one that is asked for."""
 PROMPT = "def read_lines(path, encoding=None):\n"
 NOT_LIBRARY = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
 
@@ -32,11 +38,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     run = Demo(COMMANDS[arguments.lang])
+    # Learning a BPE is Python's and Rust's; nn-go takes a tokenizer that is there.
+    learn = Demo(PYTHON) if arguments.lang == "go" else run
     settings = json.loads((HERE / "settings.json").read_text())
 
     texts = standard_library()
     say(f"1. Text: {len(texts)} files of Python's standard library")
-    data = run("prepare", *flags("--data", texts), "--out", OUT / "data", "--vocab-size", settings["vocab_size"])
+    data = learn("prepare", *flags("--data", texts), "--out", OUT / "data", "--vocab-size", settings["vocab_size"])
     say(
         f"   {data['train']['bytes'] / 1e6:.1f} MB to learn from ({data['train']['tokens']:,} tokens), "
         f"{data['heldout']['bytes'] / 1e6:.2f} MB held out"
