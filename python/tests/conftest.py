@@ -10,6 +10,7 @@ from hypothesis import settings
 
 # Shared machines pause a test for longer than any deadline that would mean something.
 settings.register_profile("default", deadline=None, max_examples=200)
+settings.register_profile("fuzz", deadline=None, max_examples=5000)
 settings.load_profile("default")
 
 
