@@ -45,7 +45,9 @@ def cmake(session: nox.Session, name: str, *options: str, target: str | None = N
     need(session, "c++", "install a C++17 compiler (Debian: apt install g++, Fedora: dnf install gcc-c++)")
     session.install("cmake>=3.22,<5", "ninja>=1.11")
     folder = BUILD / name
-    session.run("cmake", "-S", "cuda", "-B", str(folder), "-G", "Ninja", *options, silent=True)
+    # A compiler newer than ours may warn of more: that fails the project's own runs, not a user's build.
+    werror = f"-DCMAKE_COMPILE_WARNING_AS_ERROR={'ON' if os.environ.get('CI') == 'true' else 'OFF'}"
+    session.run("cmake", "-S", "cuda", "-B", str(folder), "-G", "Ninja", werror, *options, silent=True)
     chosen = ("--target", target) if target else ()
     session.run("cmake", "--build", str(folder), *chosen)
     return folder
@@ -233,7 +235,7 @@ def fuzz(session: nox.Session) -> None:
         "--test",
         "properties",
         "--locked",
-        env={"PROPTEST_CASES": "20000"},
+        env={"PROPTEST_CASES": "4000"},
         external=True,
     )
     need(session, "go", GO)
