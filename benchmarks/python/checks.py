@@ -1,0 +1,143 @@
+"""Nothing is timed before its output is known to be right."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import numpy as np
+from nn.json_fields import Fields
+from nn.tensor.philox import STREAM_DATA, uniform
+from numpy.typing import NDArray
+
+from naive import Inputs, Loops
+
+EPS = 2.0**-24
+"""Half the distance between 1 and the next f32: the largest relative error of one rounding."""
+
+_CHUNK = 1 << 20
+
+
+def inputs(case: Fields) -> Inputs:
+    """The case's inputs on the host: 2 u - 1, u the uniform numbers of (seed t, stream data)."""
+    return [_input(t, count) for t, count in enumerate(_input_sizes(case))]
+
+
+def _input(t: int, count: int) -> NDArray[np.float32]:
+    values = np.empty(count, np.float32)
+    for start in range(0, count, _CHUNK):
+        n = min(_CHUNK, count - start)
+        values[start : start + n] = uniform(t, STREAM_DATA, 0, start, n) * np.float32(2) - np.float32(1)
+    return values
+
+
+def _input_sizes(case: Fields) -> list[int]:
+    size = case.integer
+    match case.string("kind"):
+        case "matmul":
+            return [size("m") * size("k"), size("k") * size("n")]
+        case "softmax" | "cross_entropy":
+            return [size("rows") * size("cols")]
+        case "rmsnorm":
+            return [size("rows") * size("cols"), size("cols")]
+        case "silu":
+            return [size("n")]
+        case "swiglu":
+            return [size("n")] * 2
+        case "adamw":
+            return [size("n")] * 3
+        case "attention":
+            tokens, d = size("batch") * size("seq"), size("head_dim")
+            return [tokens * size("n_heads") * d, *[tokens * size("n_kv_heads") * d] * 2]
+    raise ValueError(f"{case.string('kind')} has no inputs on the host")
+
+
+def output_sizes(case: Fields) -> list[int]:
+    """Elements of each of the case's outputs."""
+    size = case.integer
+    match case.string("kind"):
+        case "matmul":
+            return [size("m") * size("n")]
+        case "softmax":
+            return [size("rows") * size("cols")]
+        case "cross_entropy":
+            return [1, size("rows") * size("cols")]
+        case "rmsnorm":
+            return [size("rows") * size("cols"), size("rows")]
+        case "silu" | "swiglu":
+            return [size("n")]
+        case "adamw":
+            return [size("n")] * 3
+        case "attention":
+            heads = size("batch") * size("seq") * size("n_heads")
+            return [heads * size("head_dim"), heads]
+    raise ValueError(f"{case.string('kind')} has no outputs to compare")
+
+
+def compare(case: Fields, given: Inputs, loops: Loops, want: bytes) -> None:
+    """After one run: |got - want| <= 4 sqrt(K) EPS s for every element, K the terms of its longest sum (at least 16,
+    for the elementary function on the way) and s the sum of the terms' sizes, twice: each side rounds.
+
+    Raises AssertionError with the first element that is off.
+    """
+    whole = np.frombuffer(want, np.float32)
+    at = 0
+    for number, (got, size) in enumerate(zip(loops.result(), output_sizes(case), strict=True)):
+        expected = whole[at : at + size].astype(np.float64)
+        at += size
+        if case.string("kind") == "cross_entropy" and number == 0 and loops.share < 1:
+            continue  # a sum over rows of which only the first were computed
+        expected = expected[: len(got)]
+        terms, sizes = _sum(case, given, number, expected)
+        bound = 2 * 4 * math.sqrt(max(16, terms)) * EPS * sizes
+        wrong = np.flatnonzero(~(np.abs(got - expected) <= bound))
+        if len(wrong):
+            i = int(wrong[0])
+            limit = np.broadcast_to(bound, expected.shape)[i]
+            raise AssertionError(
+                f"{case.string('name')}: output {number}, element {i} is {got[i]!r}, "
+                f"expected {expected[i]!r} within {limit:.3g}"
+            )
+
+
+def compare_model(case: Fields, got: bytes, want: bytes) -> None:
+    """Two devices after one run of a model's work: ids are equal; activations and logits agree to 2e-5 (the bound of
+    the golden models). AdamW's first step moves a weight by at most lr (1 + decay) whatever the gradient's size, so
+    weights after a training step by 1e-4 agree to 2.2e-4.
+
+    Raises AssertionError.
+    """
+    kind = case.string("kind")
+    if kind in ("decode", "prefill"):
+        assert got == want, f"{case.string('name')}: other ids than those of the cpu device"
+        return
+    bound = 2.2e-4 if kind == "train" else 2e-5
+    a, b = np.frombuffer(got, np.float32), np.frombuffer(want, np.float32)
+    worst = float(np.max(np.abs(a - b)))
+    assert worst <= bound, f"{case.string('name')}: off by {worst:.3g}, expected at most {bound:.3g}"
+
+
+def _sum(case: Fields, given: Inputs, number: int, expected: NDArray[np.float64]) -> tuple[int, NDArray[np.float64]]:
+    """The terms of an output element's longest sum, and the sum of their sizes for each element."""
+    size = case.integer
+    match case.string("kind"):
+        case "matmul":
+            rows, k, n = len(expected) // size("n"), size("k"), size("n")
+            a, b = (np.abs(values).astype(np.float64) for values in given)
+            return k, (a.reshape(-1, k)[:rows] @ b.reshape(k, n)).reshape(-1)
+        case "attention":
+            # Values are at most 1 and probabilities sum to 1; a score's error is relative to sqrt(d) at most.
+            return size("seq") + size("head_dim"), np.full(len(expected), 1.0 + size("head_dim") ** 0.5)
+        case "cross_entropy":
+            # A gradient is p/rows - 1/rows at the target: both terms are of the size of what is subtracted.
+            return size("cols"), np.abs(expected) + (1.0 / size("rows") if number else 0.0)
+        case "softmax" | "rmsnorm":
+            return size("cols"), np.abs(expected)
+        case "adamw":
+            return 16, np.abs(expected) + (1.0, 1.0, 0.05)[number]
+    return 16, np.abs(expected)
+
+
+def checksum(output: bytes) -> str:
+    """What languages compare: the first 16 hex digits of SHA-256."""
+    return hashlib.sha256(output).hexdigest()[:16]

@@ -1,0 +1,182 @@
+"""A (case, row) as something to time, checked; and what was measured as a row of the schema."""
+
+from __future__ import annotations
+
+import gc
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from nn.bench import Work, work
+from nn.cuda import open_backend, why_not
+from nn.json_fields import Fields
+from nn.tensor.backend import Backend
+from pytest_benchmark import __version__ as benchmark_version
+
+import allocations
+import checks
+import library
+import naive
+from protocol import Protocol
+
+Measured = dict[str, Any]
+
+DEVICES = {"cpu": "cpu", "cpu-scalar": "cpu", "cuda": "cuda", "reference": "reference"}
+SCALAR_KINDS = ("matmul", "softmax", "silu", "swiglu", "rmsnorm", "attention")
+MODEL_KINDS = ("moe_layer", "forward", "train", "prefill", "decode")
+
+
+def applies(case: Fields, row: str) -> bool:
+    """Whether a case has a row here: loops and NumPy do operations; the reference does models, small enough to wait
+    for; the scalar build does operations; a device must be there."""
+    kind = case.string("kind")
+    if row in ("naive", "library"):
+        return kind in naive.KINDS
+    if row == "reference":
+        return kind in MODEL_KINDS and case.string("config") == "tiny"
+    if row == "cpu-scalar" and kind not in SCALAR_KINDS:
+        return False
+    return not why_not(DEVICES[row])
+
+
+@dataclass
+class Subject:
+    """What is timed: `run` does `share` of the case's work."""
+
+    run: Callable[[], None]
+    share: float
+    units: float
+    unit: str
+    implementation: str
+    threads: int
+    isa: str
+    checksum: str | None
+    close: Callable[[], None]
+
+
+class Rows:
+    """Makes subjects; keeps the output of the library's device that others are compared with."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self.protocol = protocol
+        self._expected: dict[str, tuple[bytes, float, str]] = {}
+
+    def subject(self, case: Fields, row: str) -> Subject:
+        """Errors: AssertionError when its output is wrong."""
+        if row in ("naive", "library"):
+            return self._plain(case, row)
+        backend = self._open(row)
+        fresh = work(backend, case)
+        fresh.run()
+        backend.synchronize()
+        output = fresh.output()
+        digest = checks.checksum(output)
+        fresh.close()
+        if row == "reference":
+            checks.compare_model(case, output, self.expected(case)[0])
+        timed = work(backend, case)
+
+        def run() -> None:
+            timed.run()
+            backend.synchronize()
+
+        def close() -> None:
+            timed.close()
+            backend.close()
+
+        implementation = f"nn on {backend.name}" + (", NumPy " + np.__version__ if row == "reference" else "")
+        # A device whose work is done when the call returns needs no second call to wait for it.
+        asynchronous = row == "cuda"
+        return Subject(
+            run if asynchronous else timed.run,
+            1.0, timed.units, timed.unit, implementation, backend.threads, backend.isa, digest, close,
+        )  # fmt: skip
+
+    def expected(self, case: Fields) -> tuple[bytes, float, str]:
+        """Output, units and unit of the case on cpu, or on the reference where the library is not built."""
+        name = case.string("name")
+        if name not in self._expected:
+            with open_backend("reference" if why_not("cpu") else "cpu", threads=self.protocol.threads) as backend:
+                once: Work = work(backend, case)
+                once.run()
+                backend.synchronize()
+                self._expected = {name: (once.output(), once.units, once.unit)}
+                once.close()
+        return self._expected[name]
+
+    def _plain(self, case: Fields, row: str) -> Subject:
+        want, units, unit = self.expected(case)
+        given = checks.inputs(case)
+        kinds = naive.KINDS if row == "naive" else library.KINDS
+        loops = kinds[case.string("kind")](case, given)
+        loops.run()
+        checks.compare(case, given, loops, want)
+        implementation = "Python loops" if row == "naive" else f"NumPy {np.__version__}"
+        threads = 1 if row == "naive" else self.protocol.threads
+        return Subject(loops.run, loops.share, units, unit, implementation, threads, "", None, lambda: None)
+
+    def _open(self, row: str) -> Backend:
+        isa = "scalar" if row == "cpu-scalar" else None
+        return open_backend(DEVICES[row], threads=self.protocol.threads, isa=isa)
+
+
+def plan(subject: Subject, protocol: Protocol) -> tuple[int, int]:
+    """Samples and iterations of each, after warming up: about `seconds` in all, never below three samples."""
+    started = time.perf_counter()
+    runs = 0
+    while runs == 0 or time.perf_counter() - started < protocol.warmup:
+        subject.run()
+        runs += 1
+    once = (time.perf_counter() - started) / runs
+    iterations = max(1, int(protocol.seconds / protocol.samples / once))
+    samples = protocol.samples if once * protocol.samples <= 1.5 * protocol.seconds else int(protocol.seconds / once)
+    return max(3, samples), iterations
+
+
+class Collections:
+    """Seconds that the garbage collector took while this is open."""
+
+    def __enter__(self) -> Collections:
+        self.seconds = 0.0
+        self._began = 0.0
+        gc.callbacks.append(self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        gc.callbacks.remove(self._note)
+
+    def _note(self, phase: str, _info: dict[str, int]) -> None:
+        if phase == "start":
+            self._began = time.perf_counter()
+        else:
+            self.seconds += time.perf_counter() - self._began
+
+
+def measured(
+    case: Fields, row: str, subject: Subject, samples: list[float], iterations: int, gc_seconds: float
+) -> Measured:
+    """The row of the schema; samples in seconds of the whole case, whatever share of it was run."""
+    allocated = [None if value is None else value / subject.share for value in allocations.of(subject.run)]
+    return {
+        "case": case.string("name"),
+        "language": "python",
+        "row": row,
+        "implementation": f"{subject.implementation}, Python {platform.python_version()}",
+        "harness": f"pytest-benchmark {benchmark_version}",
+        "threads": subject.threads,
+        "isa": subject.isa,
+        "samples": [sample / subject.share for sample in samples],
+        "iterations": [iterations] * len(samples),
+        "fraction": subject.share,
+        "units": subject.units,
+        "unit": subject.unit,
+        "checksum": subject.checksum,
+        "checked": True,
+        "allocations": allocated[0],
+        "allocated_bytes": allocated[1],
+        "gc_seconds": gc_seconds / (iterations * len(samples)) / subject.share,
+        "peak_rss_bytes": None,
+    }
