@@ -99,6 +99,48 @@ def ntk_theta(theta: float, alpha: float, head_dim: int) -> float:
         low, high = (middle, high) if power <= alpha else (low, middle)
 
 
+def natural_log(x: float) -> float:
+    """ln(m 2^e) = e ln 2 + 2 (s + s^3/3 + ... + s^23/23), s = (m - 1)/(m + 1), sqrt(1/2) <= m < sqrt(2); Horner."""
+    exponent = 0
+    while x < 0.7071067811865476:
+        x, exponent = x * 2.0, exponent - 1
+    while x >= 2 * 0.7071067811865476:
+        x, exponent = x / 2.0, exponent + 1
+    s = (x - 1.0) / (x + 1.0)
+    y, series = s * s, 0.0
+    for odd in range(23, 0, -2):
+        series = series * y
+        series = series + 1.0 / odd
+    whole, rest = exponent * 0.6931471805599453, 2.0 * s * series
+    return whole + rest
+
+
+def exponential(x: float) -> float:
+    """2^k e^r, r = x - k ln 2 with ln 2 in two parts; e^r by 14 nested terms. inf above 709.78, 0 below -708."""
+    if x > 709.78:
+        return float("inf")
+    if x < -708.0:
+        return 0.0
+    k = int((x / 0.6931471805599453 + 0.5) // 1.0)
+    high, low = k * 0.6931471803691238, k * 1.9082149292705877e-10
+    r = (x - high) - low
+    total = 1.0
+    for n in range(14, 0, -1):
+        term = r * total
+        total = 1.0 + term / n
+    for _ in range(abs(k)):
+        total = total * 2.0 if k > 0 else total / 2.0
+    return total
+
+
+def entropy(probs: list[float]) -> float:
+    total = 0.0
+    for p in probs:
+        term = p * natural_log(p) if p != 0.0 else 0.0
+        total = total - term
+    return total
+
+
 def to_bf16(bits: int) -> int:
     """To nearest, ties to even; NaN keeps its upper bits and becomes quiet."""
     if bits & 0x7FFFFFFF > 0x7F800000:
@@ -109,10 +151,16 @@ def to_bf16(bits: int) -> int:
 def numbers() -> dict[str, Any]:
     floats = [0.0, -0.0, 1.0, 0.1, 1e-4, 1e-5, 1.5e-7, 1e15, 1e16, 123456789012345680.0, 1e21, 1e22, 1e100,
               -2.5e-10, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, 0.3,
-              2 / 3, 9007199254740993.0, 1e-6]  # fmt: skip
+              2 / 3, 9007199254740993.0, 1e-6, 8.2207794189453125]  # fmt: skip
     seeds = [0, 1, 2**63 + 5]
     schedules = [(200, 1e-3, 1e-4, 0.05), (7, 6e-3, 0.0, 0.3), (1, 1e-3, 1e-4, 0.05), (1000, 4e-3, 4e-4, 0.0)]
     thetas = [(1e4, 8.0, 64), (1e4, 8.0, 16), (1e6, 1.5, 32), (1e4, 65536.0, 256), (1e4, 2.0, 4), (5e5, 1.0, 128)]
+    exponents = [0.0, -0.0, 1e-9, 1.0, -1.0, 0.34657359, 2.7725887, 7.3, 88.8, 709.78, 710.0, -700.5, -708.5]
+    probabilities = [
+        [0.25] * 4, [1.0, 0.0], [0.5, 0.25, 0.125, 0.125],
+        [0.10000000149011612, 0.20000000298023224, 0.30000001192092896, 0.4000000059604645],
+        [0.9999999403953552, 5.960464477539063e-08, 1.401298464324817e-45],
+    ]  # fmt: skip
     bits = [
         0x3F808000,
         0x3F818000,
@@ -161,6 +209,13 @@ def numbers() -> dict[str, Any]:
             {"theta": f64(theta), "alpha": f64(alpha), "head_dim": d, "result": f64(ntk_theta(theta, alpha, d))}
             for theta, alpha, d in thetas
         ],
+        "natural_log": [
+            [f64(x), f64(natural_log(x))]
+            for x in (1.0, 0.5, 0.7071067811865475, 0.7071067811865476, 0.1, 0.9999999403953552, 1.401298464324817e-45,
+                      0.3333333432674408, 2.0, 10.0, 1e300)
+        ],
+        "exponential": [[f64(x), f64(exponential(x))] for x in exponents],
+        "entropy": [{"probs": [f64(p) for p in probs], "entropy": f64(entropy(probs))} for probs in probabilities],
         "bf16_from_f32": [[f"{value:08x}", f"{to_bf16(value):04x}"] for value in bits],
     }  # fmt: skip
 

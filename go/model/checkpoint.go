@@ -2,7 +2,6 @@ package model
 
 import (
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -73,7 +72,7 @@ func (c *Checkpoint) TrainerState() (*jsonstrict.Object, error) {
 }
 
 // TokenizerPath is where tokenizer.json is, or would be.
-func (c *Checkpoint) TokenizerPath() string { return filepath.Join(c.Path, "tokenizer.json") }
+func (c *Checkpoint) TokenizerPath() string { return files.Join(c.Path, "tokenizer.json") }
 
 // Close unmaps the weights.
 func (c *Checkpoint) Close() error {
@@ -85,7 +84,7 @@ func (c *Checkpoint) Close() error {
 }
 
 func (c *Checkpoint) trainingFile(name string) (string, error) {
-	path := filepath.Join(c.Path, name)
+	path := files.Join(c.Path, name)
 	if !files.Exists(path) {
 		return "", messages.CheckpointNoTrainingState(c.Path, name)
 	}
@@ -114,13 +113,14 @@ func RequireTensor(file *SafetensorsFile, name, dtype string, shape tensor.Shape
 // checkpoint_no_weights, checkpoint_index_*, checkpoint_missing_tensor, checkpoint_wrong_shape, checkpoint_wrong_dtype,
 // checkpoint_unexpected_tensor.
 func LoadCheckpoint(path string) (*Checkpoint, error) {
+	path = files.Plain(path)
 	if err := files.RequireFolder(path, checkpointKind); err != nil {
 		return nil, err
 	}
 	if err := files.Recover(path); err != nil {
 		return nil, files.CannotWrite(path, err)
 	}
-	configPath := filepath.Join(path, "config.json")
+	configPath := files.Join(path, "config.json")
 	data, err := files.ReadBytes(configPath, checkpointKind)
 	if err != nil {
 		return nil, err
@@ -130,7 +130,7 @@ func LoadCheckpoint(path string) (*Checkpoint, error) {
 		return nil, err
 	}
 	c := &Checkpoint{
-		Path: filepath.Clean(path), Config: config,
+		Path: path, Config: config,
 		DTypes: map[string]string{}, shardOf: map[string]*SafetensorsFile{},
 	}
 	if err := c.open(); err != nil {
@@ -140,7 +140,7 @@ func LoadCheckpoint(path string) (*Checkpoint, error) {
 }
 
 func (c *Checkpoint) open() error {
-	single := filepath.Join(c.Path, "model.safetensors")
+	single := files.Join(c.Path, "model.safetensors")
 	switch {
 	case files.Exists(single):
 		shard, err := OpenSafetensorsFile(single, checkpointKind)
@@ -148,7 +148,7 @@ func (c *Checkpoint) open() error {
 			return err
 		}
 		c.Shards = append(c.Shards, shard)
-	case files.Exists(filepath.Join(c.Path, indexFile)):
+	case files.Exists(files.Join(c.Path, indexFile)):
 		if err := c.openShards(); err != nil {
 			return err
 		}
@@ -166,7 +166,7 @@ func (c *Checkpoint) open() error {
 
 // openShards opens the files that the index names, in the order of their names' bytes, holding exactly what it says.
 func (c *Checkpoint) openShards() error {
-	indexPath := filepath.Join(c.Path, indexFile)
+	indexPath := files.Join(c.Path, indexFile)
 	data, err := files.ReadBytes(indexPath, checkpointKind)
 	if err != nil {
 		return err
@@ -194,7 +194,7 @@ func (c *Checkpoint) openShards() error {
 	}
 	slices.Sort(names)
 	for _, file := range names {
-		shard, err := OpenSafetensorsFile(filepath.Join(c.Path, file), checkpointKind)
+		shard, err := OpenSafetensorsFile(files.Join(c.Path, file), checkpointKind)
 		if err != nil {
 			return err
 		}

@@ -182,6 +182,9 @@ func (c MoEConfig) Validate(where string) error {
 	if c.NParameters() > maxParameters {
 		return messages.ConfigTooLarge(where)
 	}
+	if !(c.EffectiveRopeTheta() < math.Inf(1)) {
+		return badValue(where, "rope_theta scaled by ntk_alpha", "inf", "a finite number")
+	}
 	return nil
 }
 

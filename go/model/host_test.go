@@ -3,6 +3,7 @@ package model
 import (
 	"encoding/hex"
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,6 +115,50 @@ func TestConfigRefusedFiles(t *testing.T) {
 		if err != nil || again != config {
 			t.Errorf("%s: read back as %v, %v", c.Preset, again, err)
 		}
+	}
+}
+
+func TestEntropy(t *testing.T) {
+	var cases struct {
+		Entropy []struct {
+			Probs   []string
+			Entropy string
+		}
+	}
+	testcases.Host(t, "numbers.json", &cases)
+	for _, c := range cases.Entropy {
+		var probs []float32
+		for _, p := range c.Probs {
+			probs = append(probs, float32(testcases.F64(t, p)))
+		}
+		want := testcases.F64(t, c.Entropy)
+		if got := Entropy(probs); math.Float64bits(got) != math.Float64bits(want) {
+			t.Errorf("%v: got %x, want %x", probs, got, want)
+		}
+	}
+	if len(cases.Entropy) < 5 || !math.IsNaN(Entropy([]float32{float32(math.NaN()), 1})) {
+		t.Errorf("%d cases", len(cases.Entropy))
+	}
+}
+
+// What a file cannot say: numbers that are not finite.
+func TestConfigRefusesWhatIsNotFinite(t *testing.T) {
+	for _, c := range []struct {
+		set      func(*MoEConfig)
+		sentence string
+	}{
+		{func(c *MoEConfig) { c.RopeTheta = math.Inf(1) }, "here: rope_theta is inf, expected more than 0"},
+		{func(c *MoEConfig) { c.RMSNormEps = math.NaN() }, "here: rms_norm_eps is nan, expected more than 0"},
+		{func(c *MoEConfig) { c.NTKAlpha = math.Inf(1) }, "here: ntk_alpha is inf, expected 1 to 65536"},
+		{func(c *MoEConfig) { c.AuxCoef = math.Inf(1) }, "here: aux_coef is inf, expected at least 0"},
+		{func(c *MoEConfig) { c.ZCoef = math.NaN() }, "here: z_coef is nan, expected at least 0"},
+		{func(c *MoEConfig) { c.HeadDim = 65538 }, "here: head_dim is 65538, expected at most 65536"},
+		{func(c *MoEConfig) { c.RopeTheta, c.NTKAlpha = 1e308, 8 },
+			"here: rope_theta scaled by ntk_alpha is inf, expected a finite number"},
+	} {
+		config := TinyMoEConfig()
+		c.set(&config)
+		testcases.RequireError(t, config.Validate("here"), "config_bad_value", c.sentence)
 	}
 }
 

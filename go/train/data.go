@@ -1,8 +1,8 @@
 package train
 
 import (
+	"context"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -94,7 +94,7 @@ type Data struct {
 }
 
 // TokenizerPath is where its tokenizer.json is.
-func (d *Data) TokenizerPath() string { return filepath.Join(d.Path, "tokenizer.json") }
+func (d *Data) TokenizerPath() string { return files.Join(d.Path, "tokenizer.json") }
 
 // Split is "train" or "heldout". Errors: data_empty_split.
 func (d *Data) Split(name string) (*Tokens, error) {
@@ -119,7 +119,7 @@ func (d *Data) Close() error {
 }
 
 // IsPrepared says whether a folder was written by prepare.
-func IsPrepared(path string) bool { return files.IsFile(filepath.Join(path, "data.json")) }
+func IsPrepared(path string) bool { return files.IsFile(files.Join(path, "data.json")) }
 
 // PreparedOf is the prepared folder among what was given as data, "" when all of it is text. A path that comes twice counts
 // once. Errors: data_prepared_not_alone.
@@ -139,6 +139,7 @@ func PreparedOf(paths []string) (string, error) {
 // LoadData opens and checks a prepared folder. Errors: folder_missing, not_a_folder, data_not_prepared, cannot_read,
 // json_*, field_*, data_wrong_size, data_bad_token.
 func LoadData(path string) (*Data, error) {
+	path = files.Plain(path)
 	if err := files.RequireFolder(path, dataKind); err != nil {
 		return nil, err
 	}
@@ -146,9 +147,9 @@ func LoadData(path string) (*Data, error) {
 		return nil, files.CannotWrite(path, err)
 	}
 	if !IsPrepared(path) {
-		return nil, messages.DataNotPrepared(filepath.Clean(path))
+		return nil, messages.DataNotPrepared(path)
 	}
-	where := filepath.Join(path, "data.json")
+	where := files.Join(path, "data.json")
 	content, err := files.ReadBytes(where, dataKind)
 	if err != nil {
 		return nil, err
@@ -161,7 +162,7 @@ func LoadData(path string) (*Data, error) {
 	if version := fields.Integer("version"); fields.Err() == nil && version != 1 {
 		return nil, messages.ConfigBadValue(where, "version", strconv.Itoa(version), "1")
 	}
-	d := &Data{Path: filepath.Clean(path), VocabSize: fields.Integer("vocab_size")}
+	d := &Data{Path: path, VocabSize: fields.Integer("vocab_size")}
 	for _, split := range []struct {
 		name string
 		into *Tokens
@@ -171,7 +172,7 @@ func LoadData(path string) (*Data, error) {
 		if err := fields.Err(); err != nil {
 			return nil, tensor.First(err, d.Close())
 		}
-		if err := d.openTokens(split.into, filepath.Join(path, split.name+".bin"), tokens, bytes); err != nil {
+		if err := d.openTokens(split.into, files.Join(path, split.name+".bin"), tokens, bytes); err != nil {
 			return nil, tensor.First(err, d.Close())
 		}
 	}
@@ -213,7 +214,7 @@ func TokensOfText(paths []string, tok *tokenizer.Tokenizer) (*Tokens, error) {
 	}
 	var split Split
 	tokens := &Tokens{Path: strings.Join(paths, ", ")}
-	for ids, err := range encodeTexts(texts.Paths, tok, &split, nil) {
+	for ids, err := range encodeTexts(context.Background(), texts.Paths, tok, &split, nil) {
 		if err != nil {
 			return nil, err
 		}

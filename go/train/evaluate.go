@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 
+	"github.com/cuda-nn/cuda-nn/go/internal/elementary"
 	"github.com/cuda-nn/cuda-nn/go/model"
 	"github.com/cuda-nn/cuda-nn/go/tensor"
 )
@@ -87,5 +88,5 @@ func Evaluate(
 	if bytes > 0 {
 		bits = total / math.Ln2 / bytes
 	}
-	return Evaluation{mean, math.Exp(mean), bits, count}, nil
+	return Evaluation{mean, elementary.Exponential(mean), bits, count}, nil
 }

@@ -3,9 +3,7 @@ package train
 import (
 	"bytes"
 	"fmt"
-	"math"
 	"os"
-	"path/filepath"
 
 	"github.com/cuda-nn/cuda-nn/go/internal/files"
 	"github.com/cuda-nn/cuda-nn/go/internal/jsonstrict"
@@ -43,7 +41,8 @@ func NewMetricsFile(path string, keepSteps int) (*MetricsFile, error) {
 }
 
 func (m *MetricsFile) open() error {
-	if err := os.MkdirAll(filepath.Dir(m.Path), 0o777); err != nil {
+	folder, _ := files.Split(m.Path)
+	if err := os.MkdirAll(folder, 0o777); err != nil {
 		return err
 	}
 	if err := files.WriteFile(m.Path, files.Content(m.kept.Bytes())); err != nil {
@@ -58,11 +57,11 @@ func (m *MetricsFile) open() error {
 func (m *MetricsFile) WriteStep(s StepMetrics) error {
 	return m.write(jsonstrict.NewObject(
 		"step", s.Step,
-		"loss", number(s.Loss.Total),
-		"cross_entropy", number(s.Loss.CrossEntropy),
-		"balance", number(s.Loss.Balance),
-		"z", number(s.Loss.Z),
-		"grad_norm", number(s.GradNorm),
+		"loss", s.Loss.Total,
+		"cross_entropy", s.Loss.CrossEntropy,
+		"balance", s.Loss.Balance,
+		"z", s.Loss.Z,
+		"grad_norm", s.GradNorm,
 		"lr", s.LR,
 		"skipped", s.Skipped,
 		"tokens", s.Tokens,
@@ -73,7 +72,7 @@ func (m *MetricsFile) WriteStep(s StepMetrics) error {
 
 // WriteEvaluation: Errors: disk_full, cannot_write.
 func (m *MetricsFile) WriteEvaluation(step int, e Evaluation) error {
-	return m.write(jsonstrict.NewObject("step", step, "heldout_loss", number(e.Loss), "bits_per_byte", number(e.BitsPerByte)))
+	return m.write(jsonstrict.NewObject("step", step, "heldout_loss", e.Loss, "bits_per_byte", e.BitsPerByte))
 }
 
 // Sync waits until the disk has every line: before a checkpoint that counts on them. Errors: disk_full, cannot_write.
@@ -101,7 +100,7 @@ func (m *MetricsFile) write(line *jsonstrict.Object) error {
 			return files.CannotWrite(m.Path, err)
 		}
 	}
-	if _, err := m.file.WriteString(jsonstrict.DumpsCompact(line) + "\n"); err != nil {
+	if _, err := m.file.WriteString(jsonstrict.DumpsCompact(jsonstrict.Finite(line)) + "\n"); err != nil {
 		return files.CannotWrite(m.Path, err)
 	}
 	return nil
@@ -126,12 +125,4 @@ func ReadMetrics(path string) ([]*jsonstrict.Object, error) {
 		}
 		lines, data = append(lines, object), rest
 	}
-}
-
-// number is a value as JSON has it: null where it is not finite.
-func number(value float64) jsonstrict.Value {
-	if math.IsNaN(value) || math.IsInf(value, 0) {
-		return nil
-	}
-	return value
 }

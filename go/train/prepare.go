@@ -2,6 +2,7 @@ package train
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"iter"
 	"os"
@@ -153,9 +154,9 @@ func SplitTexts(paths []string) (train, heldout []string) {
 }
 
 // encodeTexts is the tokens of each text with the end-of-text id behind them; it counts into split. Errors: cannot_read,
-// data_not_text (the file changed meanwhile), tokenizer_no_eos.
+// data_not_text (the file changed meanwhile), tokenizer_no_eos, that of ctx.
 func encodeTexts(
-	paths []string, tok *tokenizer.Tokenizer, split *Split, progress func(done int),
+	ctx context.Context, paths []string, tok *tokenizer.Tokenizer, split *Split, progress func(done int),
 ) iter.Seq2[[]uint32, error] {
 	return func(yield func([]uint32, error) bool) {
 		if tok.EosID < 0 {
@@ -165,6 +166,10 @@ func encodeTexts(
 		var texts []string
 		waiting := 0
 		for index, path := range paths {
+			if err := ctx.Err(); err != nil {
+				yield(nil, err)
+				return
+			}
 			data, err := os.ReadFile(path)
 			if err != nil {
 				yield(nil, files.CannotRead(path, err))
@@ -197,8 +202,9 @@ func encodeTexts(
 
 // Prepare writes the folder out with tokens of the tokenizer, and returns the content of its data.json.
 //
-// Learning a vocabulary is for nn-py and nn-rs. Errors: those of FindTexts and of encoding, disk_full, cannot_write.
-func Prepare(paths []string, out string, tok *tokenizer.Tokenizer, progress Progress) (*jsonstrict.Object, error) {
+// Learning a vocabulary is for nn-py and nn-rs. Errors: those of FindTexts and of encoding, disk_full, cannot_write, that of
+// ctx; then nothing is left behind.
+func Prepare(ctx context.Context, paths []string, out string, tok *tokenizer.Tokenizer, progress Progress) (*jsonstrict.Object, error) {
 	texts, err := FindTexts(paths)
 	if err != nil {
 		return nil, err
@@ -223,7 +229,7 @@ func Prepare(paths []string, out string, tok *tokenizer.Tokenizer, progress Prog
 				}
 			}
 			fill := func(w io.Writer) error {
-				for ids, err := range encodeTexts(part, tok, &splits[i], report) {
+				for ids, err := range encodeTexts(ctx, part, tok, &splits[i], report) {
 					if err != nil {
 						return err
 					}

@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -170,7 +169,7 @@ func NewTrainer(
 	}
 	config := options.Optimizer()
 	t := &Trainer{
-		Model: m, Data: data, Options: options, Out: filepath.Clean(out), TrainTokens: tokens, Schedule: options.Schedule(),
+		Model: m, Data: data, Options: options, Out: files.Plain(out), TrainTokens: tokens, Schedule: options.Schedule(),
 	}
 	size := options.Accumulate * options.Batch * options.SeqLen
 	t.ids, t.targets = make([]int32, size), make([]int32, size)
@@ -184,7 +183,7 @@ func NewTrainer(
 			return nil, tensor.First(err, t.Gpu.Close())
 		}
 	}
-	if t.Metrics, err = NewMetricsFile(filepath.Join(out, "metrics.jsonl"), t.Step); err != nil {
+	if t.Metrics, err = NewMetricsFile(files.Join(out, "metrics.jsonl"), t.Step); err != nil {
 		return nil, tensor.First(err, t.Gpu.Close())
 	}
 	t.secondsBefore = t.Metrics.Seconds
@@ -354,7 +353,7 @@ func (t *Trainer) restore(checkpoint *model.Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	where := filepath.Join(checkpoint.Path, "trainer_state.json")
+	where := files.Join(checkpoint.Path, "trainer_state.json")
 	fields := jsonstrict.NewFields(state, where)
 	step, applied := fields.Integer("step"), fields.Integer("applied_steps")
 	tokens := fields.Integer("train_tokens")
@@ -404,7 +403,7 @@ func (t *Trainer) restoreMoments(stored *model.SafetensorsFile) error {
 
 // StoredOptions is the options of the run that wrote a checkpoint. Errors: those of the readers and of Validate.
 func StoredOptions(checkpoint *model.Checkpoint) (TrainOptions, error) {
-	where := filepath.Join(checkpoint.Path, "trainer_state.json")
+	where := files.Join(checkpoint.Path, "trainer_state.json")
 	object, err := checkpoint.TrainerState()
 	if err != nil {
 		return TrainOptions{}, err

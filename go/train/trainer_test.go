@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,7 +30,7 @@ func prepared(t testing.TB) *Data {
 		}
 	}
 	out := filepath.Join(t.TempDir(), "data")
-	if _, err := Prepare([]string{texts}, out, tokenizer.Bytes(), nil); err != nil {
+	if _, err := Prepare(context.Background(), []string{texts}, out, tokenizer.Bytes(), nil); err != nil {
 		t.Fatal(err)
 	}
 	data, err := LoadData(out)
@@ -182,6 +183,31 @@ func TestRecordedIsEager(t *testing.T) {
 			if losses[0][step] != losses[1][step] {
 				t.Errorf("step %d: recorded %+v, eager %+v", step, losses[0][step], losses[1][step])
 			}
+		}
+	})
+}
+
+// Positions of another shape, which lie in the same buffer, change no training step.
+func TestAnotherShapeInBetween(t *testing.T) {
+	testdevices.Each(t, func(t *testing.T, backend tensor.Backend) {
+		var losses [2][]LossValues
+		for i, disturbed := range []bool{false, true} {
+			trainer, ids, targets := steady(t, backend, false)
+			for range 6 {
+				loss, err := trainer.Step(ids, targets, 1e-2)
+				if err != nil {
+					t.Fatal(err)
+				}
+				losses[i] = append(losses[i], loss)
+				if disturbed {
+					if _, err := trainer.Model.ForwardIDs([]int{1, 2, 3, 4, 5, 6}, 3, 2); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+		if !slices.Equal(losses[0], losses[1]) {
+			t.Errorf("undisturbed %+v\ndisturbed   %+v", losses[0], losses[1])
 		}
 	})
 }

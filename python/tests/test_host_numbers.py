@@ -1,6 +1,8 @@
 """The host's arithmetic against cuda/vectors/host/numbers.json, bit for bit, as every language is tested."""
 
+import decimal
 import json
+import math
 import struct
 import subprocess
 import sys
@@ -10,8 +12,10 @@ import numpy as np
 import pytest
 from paths import HOST
 
+from nn.elementary import exponential, natural_log
 from nn.json_strict import format_float
 from nn.model.config import ntk_theta
+from nn.model.inspection import entropy
 from nn.model.safetensors import f32_to_bf16
 from nn.tensor.philox import init_normal, mulhi64, philox
 from nn.train.data import Tokens
@@ -88,6 +92,35 @@ def test_learning_rate(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", NUMBERS["ntk_theta"])
 def test_ntk_theta(case: dict[str, Any]) -> None:
     assert bits(ntk_theta(f64(case["theta"]), f64(case["alpha"]), case["head_dim"])) == case["result"]
+
+
+def test_natural_log_and_exponential() -> None:
+    assert [bits(natural_log(f64(x))) for x, _ in NUMBERS["natural_log"]] == [y for _, y in NUMBERS["natural_log"]]
+    assert [bits(exponential(f64(x))) for x, _ in NUMBERS["exponential"]] == [y for _, y in NUMBERS["exponential"]]
+    assert math.isnan(natural_log(math.nan)) and math.isnan(exponential(math.nan))
+
+
+def test_natural_log_and_exponential_are_true() -> None:
+    """Within 4 and 2 units of the last place of 40 digits."""
+    rng = np.random.default_rng(5)
+
+    def ulps(value: float, truth: decimal.Decimal) -> float:
+        return float(abs(decimal.Decimal(value) - truth) / decimal.Decimal(math.ulp(float(truth))))
+
+    with decimal.localcontext(decimal.Context(prec=40)):
+        for x in [
+            *np.exp2(rng.uniform(-149, 0, 500)),
+            *(1.0 - rng.random(500) * 2.0**-20),
+            *rng.uniform(0.5, 2.0, 500),
+        ]:
+            assert ulps(natural_log(float(x)), decimal.Decimal(float(x)).ln()) <= 4.0
+        for x in [*rng.uniform(-708.0, 709.78, 500), *rng.uniform(0.0, 12.0, 500)]:
+            assert ulps(exponential(float(x)), decimal.Decimal(float(x)).exp()) <= 2.0
+
+
+@pytest.mark.parametrize("case", NUMBERS["entropy"])
+def test_entropy(case: dict[str, Any]) -> None:
+    assert bits(entropy([f64(p) for p in case["probs"]])) == case["entropy"]
 
 
 def test_bf16_from_f32() -> None:

@@ -4,8 +4,13 @@ package main
 
 import (
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/cuda-nn/cuda-nn/go/internal/cli"
 )
 
-func main() { os.Exit(cli.Main(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	signal.Ignore(syscall.SIGPIPE) // a reader that has gone is an error of writing
+	os.Exit(cli.Main(os.Args[1:], os.Stdout, os.Stderr))
+}

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
@@ -26,12 +24,14 @@ var errInterrupted = errors.New("interrupted")
 
 // app is one run of the program.
 type app struct {
-	out, err io.Writer
+	out, err   io.Writer
+	interrupts *interrupts
 }
 
 // Main runs the command line and returns its exit code: 2 for usage, 1 for a failure, 130 for Ctrl-C.
 func Main(arguments []string, out, stderr io.Writer) (code int) {
-	a := &app{out, stderr}
+	a := &app{out, stderr, watchInterrupts()}
+	defer a.interrupts.stop()
 	defer func() {
 		if fault := recover(); fault != nil {
 			what := messages.Internal(strings.Join(strings.Fields(fmt.Sprint(fault)), " "))
@@ -134,13 +134,6 @@ func require(command *cobra.Command, options ...string) error {
 		}
 	}
 	return nil
-}
-
-// untilInterrupted is cancelled by Ctrl-C, or a request to end; a second one ends at once.
-func untilInterrupted() (ctx context.Context, stop func()) {
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, cancel)
-	return ctx, cancel
 }
 
 // given is the options that were named, in the order of their spelling with underscores.

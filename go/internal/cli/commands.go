@@ -132,7 +132,12 @@ func (a *app) initialise() *cobra.Command {
 		bar := a.progress("init", len(specs), c.quiet)
 		defer bar.close()
 		written := 0
+		ctx, stop := a.interrupts.until()
+		defer stop()
 		fetch := func(name string) ([]byte, error) {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
 			data, err := freshTensor(backend, specs[name], kind, int64(c.seed))
 			written++
 			bar.update(written, "")
@@ -196,7 +201,9 @@ func (a *app) prepare() *cobra.Command {
 		}
 		bar := a.progress("prepare", 0, c.quiet)
 		defer bar.close()
-		described, err := train.Prepare(data, out, tok, bar.report)
+		ctx, stop := a.interrupts.until()
+		defer stop()
+		described, err := train.Prepare(ctx, data, out, tok, bar.report)
 		if err != nil {
 			return err
 		}
@@ -252,7 +259,7 @@ func (a *app) eval() *cobra.Command {
 		if seq > loaded.Config.Context() {
 			return messages.SequenceTooLong(seq, loaded.Config.Context())
 		}
-		ctx, stop := untilInterrupted()
+		ctx, stop := a.interrupts.until()
 		defer stop()
 		bar := a.progress("eval", tokens.NWindows(seq), c.quiet)
 		defer bar.close()
@@ -263,9 +270,9 @@ func (a *app) eval() *cobra.Command {
 		}
 		seconds := time.Since(start).Seconds()
 		return a.print(jsonstrict.NewObject(
-			"loss", finite(result.Loss),
-			"perplexity", finite(result.Perplexity),
-			"bits_per_byte", finite(result.BitsPerByte),
+			"loss", result.Loss,
+			"perplexity", result.Perplexity,
+			"bits_per_byte", result.BitsPerByte,
 			"tokens", result.Tokens,
 			"bytes", tokens.Bytes,
 			"tokens_per_second", float64(result.Tokens)/max(seconds, 1e-9),

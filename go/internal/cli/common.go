@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"math"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -208,7 +207,7 @@ func (c *common) load(command *cobra.Command, folder string, backend tensor.Back
 func (c *common) readConfig(command *cobra.Command, name string) (model.MoEConfig, error) {
 	path := name
 	if files.IsFolder(path) {
-		path = filepath.Join(path, "config.json")
+		path = strings.TrimSuffix(path, "/") + "/config.json"
 	}
 	var config model.MoEConfig
 	var err error
@@ -228,13 +227,13 @@ func (c *common) readConfig(command *cobra.Command, name string) (model.MoEConfi
 
 // modelTokenizer is the tokenizer of a checkpoint. Errors: tokenizer_missing, tokenizer_bad.
 func modelTokenizer(folder string) (*tokenizer.Tokenizer, error) {
-	return tokenizer.Load(filepath.Join(folder, "tokenizer.json"))
+	return tokenizer.Load(files.Join(folder, "tokenizer.json"))
 }
 
-// print writes one JSON object, or a line "name: value" for each field.
+// print writes one JSON object, in which what is not finite is null, or a line "name: value" for each field.
 func (a *app) print(result *jsonstrict.Object, asJSON bool) error {
 	if asJSON {
-		_, err := fmt.Fprint(a.out, jsonstrict.Dumps(result))
+		_, err := fmt.Fprint(a.out, jsonstrict.Dumps(jsonstrict.Finite(result)))
 		return err
 	}
 	for _, name := range result.Keys() {
@@ -243,14 +242,6 @@ func (a *app) print(result *jsonstrict.Object, asJSON bool) error {
 		}
 	}
 	return nil
-}
-
-// finite is a number as JSON has it: null where it is not finite.
-func finite(value float64) jsonstrict.Value {
-	if math.IsNaN(value) || math.IsInf(value, 0) {
-		return nil
-	}
-	return value
 }
 
 // readable is a value as a person reads it.
@@ -262,6 +253,9 @@ func readable(value jsonstrict.Value) string {
 		}
 		return "no"
 	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return jsonstrict.FormatNumber(v)
+		}
 		return strconv.FormatFloat(v, 'g', 6, 64)
 	case []jsonstrict.Value:
 		words := make([]string, len(v))

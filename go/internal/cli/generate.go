@@ -78,7 +78,7 @@ func (a *app) generate() *cobra.Command {
 		} else if !c.quiet {
 			fmt.Fprint(a.out, prompt)
 		}
-		ctx, stop := untilInterrupted()
+		ctx, stop := a.interrupts.until()
 		defer stop()
 		start := time.Now()
 		for tokens, err := range generator.All(ctx) {

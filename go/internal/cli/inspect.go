@@ -135,7 +135,7 @@ func inspection(prompt string, ids []int, pieces []string, layers []model.LayerR
 func numbers[T float32 | float64](values []T) []jsonstrict.Value {
 	list := make([]jsonstrict.Value, len(values))
 	for i, value := range values {
-		list[i] = finite(float64(value))
+		list[i] = float64(value)
 	}
 	return list
 }

@@ -191,7 +191,7 @@ func (t *training) openData(resume bool) (*train.Data, error) {
 	if folder != "" {
 		return train.LoadData(folder)
 	}
-	if prepared := filepath.Join(t.out, "data"); resume && train.IsPrepared(prepared) {
+	if prepared := files.Join(t.out, "data"); resume && train.IsPrepared(prepared) {
 		return train.LoadData(prepared)
 	}
 	if _, err := train.FindTexts(t.data); err != nil {
@@ -205,7 +205,7 @@ func (a *app) run(t *training, trainer *train.Trainer, backend tensor.Backend) e
 	var last *train.StepMetrics
 	var heldout *train.Evaluation
 	bar := a.progress("train", o.Steps, t.quiet)
-	ctx, stop := untilInterrupted()
+	ctx, stop := a.interrupts.until()
 	complete, err := trainer.Run(ctx, train.Hooks{
 		OnStep: func(m train.StepMetrics) {
 			last = &m
@@ -223,7 +223,7 @@ func (a *app) run(t *training, trainer *train.Trainer, backend tensor.Backend) e
 		return err
 	}
 	if last != nil {
-		err := train.PlotLoss(filepath.Join(trainer.Out, "metrics.jsonl"), filepath.Join(trainer.Out, "loss.png"))
+		err := train.PlotLoss(files.Join(trainer.Out, "metrics.jsonl"), files.Join(trainer.Out, "loss.png"))
 		if err != nil {
 			return err
 		}
@@ -240,12 +240,12 @@ func (a *app) run(t *training, trainer *train.Trainer, backend tensor.Backend) e
 		"seconds", trainer.Metrics.Seconds,
 	)
 	if last != nil {
-		result.Set("loss", finite(last.Loss.CrossEntropy))
+		result.Set("loss", last.Loss.CrossEntropy)
 		result.Set("seconds", last.Seconds)
 	}
 	if heldout != nil {
-		result.Set("heldout_loss", finite(heldout.Loss))
-		result.Set("bits_per_byte", finite(heldout.BitsPerByte))
+		result.Set("heldout_loss", heldout.Loss)
+		result.Set("bits_per_byte", heldout.BitsPerByte)
 	}
 	if err := a.print(result, t.json); err != nil {
 		return err
@@ -270,7 +270,7 @@ func keep(trainer *train.Trainer, count int) error {
 	if count == 0 {
 		return nil
 	}
-	target := filepath.Join(trainer.Out, fmt.Sprintf("step-%08d", trainer.Step))
+	target := files.Join(trainer.Out, fmt.Sprintf("step-%08d", trainer.Step))
 	if err := keepAs(trainer.Out, target, count); err != nil {
 		return files.CannotWrite(target, err)
 	}
@@ -278,7 +278,8 @@ func keep(trainer *train.Trainer, count int) error {
 }
 
 func keepAs(out, target string, count int) error {
-	aside := filepath.Join(out, "."+filepath.Base(target)+".saving")
+	_, targetName := files.Split(target)
+	aside := files.Join(out, "."+targetName+".saving")
 	if err := os.RemoveAll(aside); err != nil {
 		return err
 	}
@@ -294,10 +295,10 @@ func keepAs(out, target string, count int) error {
 		name := entry.Name()
 		suffix := filepath.Ext(name)
 		switch {
-		case entry.IsDir() && keptName.MatchString(name) && name != filepath.Base(target):
+		case entry.IsDir() && keptName.MatchString(name) && name != targetName:
 			kept = append(kept, name)
 		case entry.Type().IsRegular() && !strings.HasPrefix(name, ".") && (suffix == ".json" || suffix == ".safetensors"):
-			if err := copyFile(filepath.Join(aside, name), filepath.Join(out, name)); err != nil {
+			if err := copyFile(files.Join(aside, name), files.Join(out, name)); err != nil {
 				return err
 			}
 		}
@@ -309,9 +310,9 @@ func keepAs(out, target string, count int) error {
 		return err
 	}
 	slices.Sort(kept)
-	later, _ := slices.BinarySearch(kept, filepath.Base(target)) // those of an earlier run in the same folder follow
+	later, _ := slices.BinarySearch(kept, targetName) // those of an earlier run in the same folder follow
 	for _, old := range append(kept[:max(0, later+1-count):max(0, later+1-count)], kept[later:]...) {
-		if err := os.RemoveAll(filepath.Join(out, old)); err != nil {
+		if err := os.RemoveAll(files.Join(out, old)); err != nil {
 			return err
 		}
 	}

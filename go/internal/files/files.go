@@ -3,11 +3,11 @@ package files
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,11 +47,15 @@ func Reason(err error) string {
 // CannotRead is the sentence for a file that the system refused to read.
 func CannotRead(path string, err error) error { return messages.CannotRead(path, Reason(err)) }
 
-// CannotWrite is the sentence for a file that the system refused to write; an error that is one already stays.
+// CannotWrite is the sentence for a file that the system refused to write; an error that is one already stays, and so does
+// that of a context.
 func CannotWrite(path string, err error) error {
 	var own *nn.Error
 	if errors.As(err, &own) {
 		return own
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
 	}
 	if errors.Is(err, syscall.ENOSPC) {
 		return messages.DiskFull(path)
@@ -130,13 +134,15 @@ func SyncFolder(path string) error {
 //
 // Errors: disk_full, cannot_write; then the old file is untouched and nothing else is left.
 func WriteFile(path string, fill Fill) error {
-	aside := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+saving)
+	path = Plain(path)
+	folder, name := Split(path)
+	aside := Join(folder, "."+name+saving)
 	err := WriteSynced(aside, fill)
 	if err == nil {
 		err = os.Rename(aside, path)
 	}
 	if err == nil {
-		err = SyncFolder(filepath.Dir(path))
+		err = SyncFolder(folder)
 	} else {
 		_ = os.Remove(aside) // the error of writing is the one to report
 	}
@@ -163,6 +169,7 @@ type FolderSave struct {
 
 // SaveFolder runs write, which calls Write for each file, and brings what it wrote into the folder path.
 func SaveFolder(path string, owned func(name string) bool, write func(*FolderSave) error) error {
+	path = Plain(path)
 	s := &FolderSave{path: path, owned: owned, aside: path}
 	if err := s.begin(); err != nil {
 		return CannotWrite(path, err)
@@ -187,13 +194,13 @@ func (s *FolderSave) begin() error {
 		if err := Recover(s.path); err != nil {
 			return err
 		}
-		s.aside = filepath.Join(s.path, saving)
+		s.aside = Join(s.path, saving)
 	} else {
-		clean := filepath.Clean(s.path)
-		if err := os.MkdirAll(filepath.Dir(clean), 0o777); err != nil {
+		folder, name := Split(s.path)
+		if err := os.MkdirAll(folder, 0o777); err != nil {
 			return err
 		}
-		s.aside = filepath.Join(filepath.Dir(clean), "."+filepath.Base(clean)+saving)
+		s.aside = Join(folder, "."+name+saving)
 	}
 	if err := os.RemoveAll(s.aside); err != nil {
 		return err
@@ -203,8 +210,8 @@ func (s *FolderSave) begin() error {
 
 // Write adds a file.
 func (s *FolderSave) Write(name string, fill Fill) error {
-	if err := WriteSynced(filepath.Join(s.aside, name), fill); err != nil {
-		return CannotWrite(filepath.Join(s.path, name), err)
+	if err := WriteSynced(Join(s.aside, name), fill); err != nil {
+		return CannotWrite(Join(s.path, name), err)
 	}
 	return nil
 }
@@ -217,7 +224,8 @@ func (s *FolderSave) commit() error {
 		if err := os.Rename(s.aside, s.path); err != nil {
 			return err
 		}
-		return SyncFolder(filepath.Dir(filepath.Clean(s.path)))
+		folder, _ := Split(s.path)
+		return SyncFolder(folder)
 	}
 	entries, err := os.ReadDir(s.path)
 	if err != nil {
@@ -225,17 +233,17 @@ func (s *FolderSave) commit() error {
 	}
 	var lines strings.Builder
 	for _, entry := range entries { // in the order of their names
-		if s.owned(entry.Name()) && !Exists(filepath.Join(s.aside, entry.Name())) {
+		if s.owned(entry.Name()) && !Exists(Join(s.aside, entry.Name())) {
 			lines.WriteString(entry.Name() + "\n")
 		}
 	}
-	if err := WriteSynced(filepath.Join(s.aside, stale), Content(lines.String())); err != nil {
+	if err := WriteSynced(Join(s.aside, stale), Content(lines.String())); err != nil {
 		return err
 	}
 	if err := SyncFolder(s.aside); err != nil {
 		return err
 	}
-	if err := os.Rename(s.aside, filepath.Join(s.path, complete)); err != nil {
+	if err := os.Rename(s.aside, Join(s.path, complete)); err != nil {
 		return err
 	}
 	if err := SyncFolder(s.path); err != nil {
@@ -248,17 +256,17 @@ func (s *FolderSave) commit() error {
 //
 // Errors: the system's.
 func Recover(folder string) error {
-	done := filepath.Join(folder, complete)
+	done := Join(folder, complete)
 	if !IsFolder(done) {
 		return nil
 	}
-	list := filepath.Join(done, stale)
+	list := Join(done, stale)
 	if data, err := os.ReadFile(list); err == nil {
 		for _, name := range strings.Split(string(data), "\n") {
 			if !isPlainName(name) {
 				continue
 			}
-			if err := os.Remove(filepath.Join(folder, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := os.Remove(Join(folder, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 		}
@@ -274,7 +282,7 @@ func Recover(folder string) error {
 		if entry.Name() == stale {
 			continue
 		}
-		if err := os.Rename(filepath.Join(done, entry.Name()), filepath.Join(folder, entry.Name())); err != nil {
+		if err := os.Rename(Join(done, entry.Name()), Join(folder, entry.Name())); err != nil {
 			return err
 		}
 	}

@@ -18,6 +18,29 @@ func Describe(value Value) string {
 	return DumpsCompact(value)
 }
 
+// Finite is value with null in the place of every NaN and infinity, which JSON cannot hold.
+func Finite(value Value) Value {
+	switch v := value.(type) {
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil
+		}
+	case []Value:
+		finite := make([]Value, len(v))
+		for i, item := range v {
+			finite[i] = Finite(item)
+		}
+		return finite
+	case *Object:
+		finite := NewObject()
+		for _, key := range v.keys {
+			finite.Set(key, Finite(v.values[key]))
+		}
+		return finite
+	}
+	return value
+}
+
 // Dumps writes the form of every JSON file: keys as inserted, two spaces of indent, floats as FormatFloat, no escapes
 // beyond what JSON demands, and a final newline.
 func Dumps(value Value) string {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nn.elementary import natural_log
 from nn.model.router import Routing
 from nn.model.transformer import MoETransformer
 from nn.tensor.dtype import DType
@@ -15,13 +16,22 @@ from nn.tensor.dtype import DType
 
 @dataclass(frozen=True)
 class LayerRouting:
-    """One layer over T tokens. experts, weights [T, top_k], best first; entropy [T] = -sum_i p_i ln p_i in nats, at
-    most ln n_experts; load [n_experts]: the share of the T top_k routed rows that each expert got."""
+    """One layer over T tokens. experts, weights [T, top_k], best first; entropy [T] in nats, at most ln n_experts; load
+    [n_experts]: the share of the T top_k routed rows that each expert got."""
 
     experts: NDArray[np.int32]
     weights: NDArray[np.float32]
     entropy: NDArray[np.float64]
     load: NDArray[np.float64]
+
+
+def entropy(probs: Sequence[float]) -> float:
+    """-sum_i p_i ln p_i in nats, summed in the order of i in f64; a probability of 0 adds nothing."""
+    total = 0.0
+    for p in probs:
+        if p != 0.0:
+            total -= p * natural_log(p)
+    return total
 
 
 def inspect_routing(model: MoETransformer, ids: Sequence[int]) -> list[LayerRouting]:
@@ -32,12 +42,12 @@ def inspect_routing(model: MoETransformer, ids: Sequence[int]) -> list[LayerRout
     layers: list[LayerRouting] = []
 
     def observe(_layer: int, routing: Routing) -> None:
-        probs = backend.download(routing.probs, 0, tokens * e).astype(np.float64).reshape(tokens, e)
+        probs = backend.download(routing.probs, 0, tokens * e).reshape(tokens, e)
         experts = backend.download(routing.experts, 0, tokens * k).reshape(tokens, k)
         weights = backend.download(routing.weights, 0, tokens * k).reshape(tokens, k)
-        entropy = -(probs * np.log(np.maximum(probs, 1e-300))).sum(axis=1)
+        entropies = np.array([entropy(row.tolist()) for row in probs])
         load = np.bincount(experts.reshape(-1), minlength=e) / float(tokens * k)
-        layers.append(LayerRouting(experts, weights, entropy, load))
+        layers.append(LayerRouting(experts, weights, entropies, load))
 
     buffer = backend.buffer(DType.I32, tokens)
     try:

@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
+from nn.elementary import exponential
 from nn.model.transformer import MoETransformer
 from nn.tensor.dtype import DType
 from nn.train.data import Tokens
@@ -70,6 +69,4 @@ def evaluate(
     mean = total / count
     n_bytes = tokens.bytes * (count / (len(tokens.ids) - 1))
     bits = total / math.log(2.0) / n_bytes if n_bytes > 0 else math.inf
-    with np.errstate(over="ignore"):
-        perplexity = float(np.exp(np.float64(mean)))
-    return Evaluation(mean, perplexity, bits, count)
+    return Evaluation(mean, exponential(mean), bits, count)
