@@ -6,60 +6,46 @@ import (
 	"github.com/spf13/cobra"
 
 	nn "github.com/cuda-nn/cuda-nn/go"
-	"github.com/cuda-nn/cuda-nn/go/internal/bench"
+	"github.com/cuda-nn/cuda-nn/go/bench"
 	"github.com/cuda-nn/cuda-nn/go/internal/files"
 	"github.com/cuda-nn/cuda-nn/go/internal/jsonstrict"
-	"github.com/cuda-nn/cuda-nn/go/internal/messages"
 )
 
 func (a *app) bench() *cobra.Command {
 	var c common
-	var cases, out string
+	var casesPath, out string
 	command := &cobra.Command{Use: "bench", Short: "Time the kernels and the model: medians with a bootstrap 95% interval."}
-	path(command, &cases, "cases", "", "the description of what is measured: benchmarks/cases.json")
+	path(command, &casesPath, "cases", "", "the description of what is measured: benchmarks/cases.json")
 	path(command, &out, "out", "", "the JSON file to write, every sample in it")
 	c.add(command, "device", "threads", "json", "quiet")
 	command.RunE = func(*cobra.Command, []string) error {
 		if err := require(command, "cases", "out"); err != nil {
 			return err
 		}
-		data, err := files.ReadBytes(cases, "checkout")
+		cases, err := bench.ReadCases(casesPath)
 		if err != nil {
 			return err
-		}
-		object, err := jsonstrict.LoadsObject(data, cases)
-		if err != nil {
-			return err
-		}
-		described := jsonstrict.NewFields(object, cases)
-		how, err := bench.ReadProtocol(described)
-		if err != nil {
-			return err
-		}
-		listed, ok := object.Get("cases").([]jsonstrict.Value)
-		if !ok {
-			return messages.FieldWrongType(cases, "cases", jsonstrict.Describe(object.Get("cases")), "an array")
 		}
 		backend, err := c.openDevice()
 		if err != nil {
 			return err
 		}
 		defer backend.Close()
-		bar := a.progress("bench", len(listed), c.quiet)
+		bar := a.progress("bench", cases.Len(), c.quiet)
 		defer bar.close()
-		rows := []jsonstrict.Value{}
-		for number, entry := range listed {
-			object, ok := entry.(*jsonstrict.Object)
-			if !ok {
-				field := fmt.Sprintf("cases[%d]", number)
-				return messages.FieldWrongType(cases, field, jsonstrict.Describe(entry), "an object")
-			}
-			row, err := bench.Measure(backend, jsonstrict.NewFields(object, fmt.Sprintf("%s: cases[%d]", cases, number)), how)
+		var rows []bench.Measured
+		entries := []jsonstrict.Value{}
+		for number := range cases.Len() {
+			entry, err := cases.At(number)
 			if err != nil {
 				return err
 			}
-			rows = append(rows, row)
-			bar.update(number+1, row.Get("name").(string))
+			row, err := bench.Measure(backend, entry, cases.Protocol)
+			if err != nil {
+				return err
+			}
+			rows, entries = append(rows, row), append(entries, row.ToJSON())
+			bar.update(number+1, row.Name)
 		}
 		result := jsonstrict.NewObject(
 			"version", 1,
@@ -70,7 +56,7 @@ func (a *app) bench() *cobra.Command {
 			"device", backend.Name(),
 			"isa", backend.ISA(),
 			"threads", backend.Threads(),
-			"cases", rows,
+			"cases", entries,
 		)
 		if err := files.WriteFile(out, files.Content(jsonstrict.Dumps(result))); err != nil {
 			return err
@@ -78,12 +64,9 @@ func (a *app) bench() *cobra.Command {
 		if c.json {
 			return a.print(result, true)
 		}
-		for _, entry := range rows {
-			row := entry.(*jsonstrict.Object)
-			_, err := fmt.Fprintf(a.out, "%-28s %s ms  [%s, %s]  %s %s\n", row.Get("name"),
-				milliseconds(row.Get("median")), milliseconds(row.Get("low")), milliseconds(row.Get("high")),
-				readable(row.Get("rate")), row.Get("unit"))
-			if err != nil {
+		for _, row := range rows {
+			if _, err := fmt.Fprintf(a.out, "%-28s %10.4f ms  [%10.4f, %10.4f]  %s %s\n",
+				row.Name, row.Median*1e3, row.Low*1e3, row.High*1e3, readable(row.Rate), row.Unit); err != nil {
 				return err
 			}
 		}
@@ -91,5 +74,3 @@ func (a *app) bench() *cobra.Command {
 	}
 	return command
 }
-
-func milliseconds(value jsonstrict.Value) string { return fmt.Sprintf("%10.4f", value.(float64)*1e3) }
