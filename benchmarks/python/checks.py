@@ -7,7 +7,9 @@ import math
 
 import numpy as np
 from nn.json_fields import Fields
-from nn.tensor.philox import STREAM_DATA, uniform
+from nn.tensor.backend import Backend
+from nn.tensor.dtype import DType
+from nn.tensor.philox import STREAM_DATA
 from numpy.typing import NDArray
 
 from naive import Inputs, Loops
@@ -15,19 +17,17 @@ from naive import Inputs, Loops
 EPS = 2.0**-24
 """Half the distance between 1 and the next f32: the largest relative error of one rounding."""
 
-_CHUNK = 1 << 20
 
-
-def inputs(case: Fields) -> Inputs:
+def inputs(backend: Backend, case: Fields) -> Inputs:
     """The case's inputs on the host: 2 u - 1, u the uniform numbers of (seed t, stream data)."""
-    return [_input(t, count) for t, count in enumerate(_input_sizes(case))]
+    return [_input(backend, t, count) for t, count in enumerate(_input_sizes(case))]
 
 
-def _input(t: int, count: int) -> NDArray[np.float32]:
-    values = np.empty(count, np.float32)
-    for start in range(0, count, _CHUNK):
-        n = min(_CHUNK, count - start)
-        values[start : start + n] = uniform(t, STREAM_DATA, 0, start, n) * np.float32(2) - np.float32(1)
+def _input(backend: Backend, t: int, count: int) -> NDArray[np.float32]:
+    drawn = backend.buffer(DType.F32, count)
+    backend.random_uniform(drawn, count, 0, t, STREAM_DATA, 0)
+    values: NDArray[np.float32] = backend.download(drawn) * np.float32(2) - np.float32(1)
+    drawn.close()
     return values
 
 

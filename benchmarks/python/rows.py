@@ -57,12 +57,22 @@ class Subject:
     close: Callable[[], None]
 
 
+@dataclass
+class Expected:
+    """A case's inputs on the host and its output, as the library's device gives it."""
+
+    output: bytes
+    units: float
+    unit: str
+    inputs: naive.Inputs
+
+
 class Rows:
     """Makes subjects; keeps the output of the library's device that others are compared with."""
 
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
-        self._expected: dict[str, tuple[bytes, float, str]] = {}
+        self._expected: dict[str, Expected] = {}
 
     def subject(self, case: Fields, row: str) -> Subject:
         """Errors: AssertionError when its output is wrong."""
@@ -76,7 +86,7 @@ class Rows:
         digest = checks.checksum(output)
         fresh.close()
         if row == "reference":
-            checks.compare_model(case, output, self.expected(case)[0])
+            checks.compare_model(case, output, self.expected(case).output)
         timed = work(backend, case)
 
         def run() -> None:
@@ -95,28 +105,30 @@ class Rows:
             1.0, timed.units, timed.unit, implementation, backend.threads, backend.isa, digest, close,
         )  # fmt: skip
 
-    def expected(self, case: Fields) -> tuple[bytes, float, str]:
-        """Output, units and unit of the case on cpu, or on the reference where the library is not built."""
+    def expected(self, case: Fields) -> Expected:
+        """What the case gives on cpu, or on the reference where the library is not built; kept for one case."""
         name = case.string("name")
         if name not in self._expected:
             with open_backend("reference" if why_not("cpu") else "cpu", threads=self.protocol.threads) as backend:
                 once: Work = work(backend, case)
                 once.run()
                 backend.synchronize()
-                self._expected = {name: (once.output(), once.units, once.unit)}
+                given = checks.inputs(backend, case) if case.string("kind") in naive.KINDS else []
+                self._expected = {name: Expected(once.output(), once.units, once.unit, given)}
                 once.close()
         return self._expected[name]
 
     def _plain(self, case: Fields, row: str) -> Subject:
-        want, units, unit = self.expected(case)
-        given = checks.inputs(case)
+        expected = self.expected(case)
         kinds = naive.KINDS if row == "naive" else library.KINDS
-        loops = kinds[case.string("kind")](case, given)
+        loops = kinds[case.string("kind")](case, expected.inputs)
         loops.run()
-        checks.compare(case, given, loops, want)
+        checks.compare(case, expected.inputs, loops, expected.output)
         implementation = "Python loops" if row == "naive" else f"NumPy {np.__version__}"
         threads = 1 if row == "naive" else self.protocol.threads
-        return Subject(loops.run, loops.share, units, unit, implementation, threads, "", None, lambda: None)
+        return Subject(
+            loops.run, loops.share, expected.units, expected.unit, implementation, threads, "", None, lambda: None
+        )
 
     def _open(self, row: str) -> Backend:
         isa = "scalar" if row == "cpu-scalar" else None

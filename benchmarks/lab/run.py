@@ -1,0 +1,208 @@
+"""One run of the lab: limits, cases in interleaved rounds, whole processes."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.lab import machine, plan, processes, results
+from benchmarks.lab.harnesses import HARNESSES, LIBRARY, ROOT, Harness, HarnessError, NativeHarness, SkippedError
+
+Say = Callable[[str], None]
+
+
+class Lab:
+    """`say` hears what is going on, a line at a time."""
+
+    def __init__(self, languages: list[str], pace: plan.Pace, quick: bool, say: Say) -> None:
+        self.pace = pace
+        self.quick = quick
+        self.say = say
+        self.skipped: list[dict[str, str]] = []
+        self.harnesses: dict[str, Harness] = {}
+        self.native: NativeHarness | None = None
+        self.collected = results.Collector()
+        self.limits: list[dict[str, Any]] = []
+        self._languages = languages
+
+    def prepare(self) -> None:
+        """Builds every harness; a language whose tools are missing is skipped with a word. Errors: HarnessError."""
+        if not LIBRARY.exists():
+            raise HarnessError(
+                f"{LIBRARY} is not built (nox -s build, or cmake -S cuda -B build/obj && cmake --build build/obj)"
+            )
+        for language in self._languages:
+            self.say(f"building: {language}")
+            harness = HARNESSES[language]()
+            try:
+                harness.prepare()
+            except SkippedError as reason:
+                self._skip(language, str(reason))
+                continue
+            self.harnesses[language] = harness
+        native = NativeHarness()
+        try:
+            native.prepare()
+            self.native = native
+        except SkippedError as reason:
+            self._skip("limits and native rows", str(reason))
+
+    def run(self, cases: list[plan.Case], whole: list[plan.Case]) -> results.Result:
+        """Errors: HarnessError when a harness finds something wrong, or two languages compute other bits."""
+        every = machine.usable()
+        described = machine.describe()
+        started = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+        self._measure_limits()
+        for number, case in enumerate(cases):
+            self.say(f"case {number + 1} of {len(cases)}: {case['name']}")
+            self._case(case, number)
+        if whole:
+            self._processes(whole)
+        self._measure_limits()
+        described["load_after"] = os.getloadavg()[0]
+        described["pinned"] = every
+        return {
+            "version": 1,
+            "name": f"{started.date()}-{slug(described['cpu'])}-{described['usable']}",
+            "started": started.isoformat(),
+            "commit": machine.commit(ROOT),
+            "pace": {**vars(self.pace), "quick": self.quick},
+            "machine": described,
+            "runtimes": runtimes(),
+            "configs": presets(),
+            "skipped": self.skipped,
+            "cases": [*cases, *whole],
+            "limits": self.limits,
+            "rows": [results.derive(row) for row in self.collected.rows.values()],
+        }
+
+    def _case(self, case: plan.Case, number: int) -> None:
+        every = machine.usable()
+        counts = [] if self.quick else plan.thread_counts(case, len(every))
+        names = list(self.harnesses)
+        for round_ in range(self.pace.rounds):
+            for language in plan.rotated(names, round_ + number):
+                harness = self.harnesses[language]
+                self._timed(harness, case, plan.rows_of(language, case, self.quick), every)
+                for threads in counts:
+                    self._timed(harness, case, ["cpu", "library"], machine.pinned(threads))
+            if self.native is not None and (round_ == 0 or not self.quick):
+                for processors in [every] if len(every) == 1 else [machine.pinned(1), every]:
+                    with machine.Load() as load:
+                        rows = self.native.case(case, processors, self.pace.seconds, self.pace.samples)
+                    self.collected.add(_at_their_own(rows), processors, load.others, load.stolen)
+            wrong = self.collected.disagreements(case["name"])
+            if wrong:
+                raise HarnessError("\n".join(wrong))
+
+    def _timed(self, harness: Harness, case: plan.Case, rows: list[str], processors: list[int]) -> None:
+        with machine.Load() as load:
+            got = harness.run(case["name"], rows, processors, self.pace.seconds, self.pace.samples, self.pace.warmup)
+        for row in got:
+            if not row.get("threads"):  # 0 said "all"
+                row["threads"] = len(processors)
+        self.collected.add(_at_their_own(got), processors, load.others, load.stolen)
+
+    def _processes(self, cases: list[plan.Case]) -> None:
+        every = machine.usable()
+        with tempfile.TemporaryDirectory() as folder:
+            made = processes.Processes(Path(folder), len(every))
+            for case in cases:
+                self.say(f"whole process: {case['name']}")
+                rounds: dict[str, list[list[processes.Spent]]] = {name: [] for name in self.harnesses}
+                worst = {name: [0.0, 0.0] for name in self.harnesses}
+                for round_ in range(self.pace.rounds):
+                    for language in plan.rotated(list(self.harnesses), round_):
+                        command = made.command(self.harnesses[language], case)
+                        if round_ == 0:
+                            processes.spent(command, every)  # files into the page cache
+                        with machine.Load() as load:
+                            group = [processes.spent(command, every) for _ in range(self._repeats(case))]
+                        rounds[language].append(group)
+                        worst[language] = [max(worst[language][0], load.others), max(worst[language][1], load.stolen)]
+                for language, groups in rounds.items():
+                    row = processes.row(case, self.harnesses[language], groups, len(every))
+                    row.update(processors=every, others=worst[language][0], stolen=worst[language][1])
+                    self.collected.rows[results.key(row)] = row
+
+    def _repeats(self, case: plan.Case) -> int:
+        return self.pace.processes if case["command"] == "logits" else 1
+
+    def _measure_limits(self) -> None:
+        if self.native is None:
+            return
+        self.say("limits of the machine")
+        seconds = self.pace.seconds / 2
+        self.limits += self.native.limits(machine.usable(), seconds, self.pace.samples)
+
+    def _skip(self, what: str, why: str) -> None:
+        self.say(f"skipped: {what}: {why}")
+        self.skipped.append({"what": what, "why": why})
+
+
+def _at_their_own(rows: list[results.Row]) -> list[results.Row]:
+    """Loops use one thread however many there are."""
+    for row in rows:
+        if row["row"] == "naive":
+            row["threads"] = 1
+    return rows
+
+
+def slug(text: str) -> str:
+    """Letters, digits and single dashes."""
+    return "-".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
+
+
+def runtimes() -> dict[str, str]:
+    """Versions of what is installed, by its own word; what is missing is left out."""
+    found = {"python": platform.python_version()}
+    for name, command in {"rust": ["rustc", "--version"], "go": ["go", "version"], "c++": ["c++", "--version"]}.items():
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+        except OSError:
+            continue
+        if done.returncode == 0 and done.stdout:
+            found[name] = done.stdout.splitlines()[0]
+    for package in ("numpy", "pytest_benchmark"):
+        module = sys.modules.get(package) or __import__(package)
+        found[package] = module.__version__
+    return found
+
+
+def presets() -> dict[str, dict[str, int]]:
+    """The sizes that costs are computed from."""
+    from nn.model.config import preset
+
+    found = {}
+    for name in ("tiny", "small"):
+        config = preset(name)
+        fields = ("vocab_size", "hidden_size", "n_layers", "n_heads", "n_kv_heads", "head_dim", "n_experts", "top_k",
+                  "ffn_size")  # fmt: skip
+        found[name] = {field: int(getattr(config, field)) for field in fields}
+    return found
+
+
+def listed(name: str) -> list[plan.Case]:
+    """The "cases" or the "processes" of cases.json."""
+    entries: list[plan.Case] = json.loads((ROOT / "benchmarks" / "cases.json").read_text())[name]
+    return entries
+
+
+def clock(say: Callable[[str], None]) -> Say:
+    """`say` with the time since now in front."""
+    began = time.monotonic()
+
+    def line(text: str) -> None:
+        seconds = int(time.monotonic() - began)
+        say(f"{seconds // 60:3}:{seconds % 60:02}  {text}")
+
+    return line
