@@ -72,9 +72,9 @@ def noise(
 
 
 def ratio_interval(a: tuple[float, float, float], b: tuple[float, float, float]) -> tuple[float, float, float]:
-    """a / b of two (median, low, high), its interval from the relative half-widths added in quadrature, as for
-    independent errors."""
+    """a / b of two (median, low, high). On a logarithmic scale the distances to the bounds are added in quadrature, as
+    for independent errors: a's upper with b's lower, and the other way round."""
     middle = a[0] / b[0]
-    below = np.hypot((a[0] - a[1]) / a[0], (b[2] - b[0]) / b[0])
-    above = np.hypot((a[2] - a[0]) / a[0], (b[0] - b[1]) / b[0])
-    return middle, float(middle * max(0.0, 1 - below)), float(middle * (1 + above))
+    below = np.hypot(np.log(a[0] / a[1]), np.log(b[2] / b[0]))
+    above = np.hypot(np.log(a[2] / a[0]), np.log(b[0] / b[1]))
+    return middle, float(middle * np.exp(-below)), float(middle * np.exp(above))

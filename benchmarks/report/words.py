@@ -1,0 +1,304 @@
+"""What the measurements say, in sentences, English and Japanese: every figure is taken from the view, and a sentence
+whose figures were not measured is not written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.report import titles, units
+from benchmarks.report.view import View, geometric_mean
+
+Text = dict[str, str]
+"""{"en": ..., "jp": ...}"""
+
+NEAR = 0.02
+"""Languages within this are called equal; it is what the project promises for `small`."""
+
+
+def insights(view: View) -> list[Text]:
+    """One sentence for each thing that was measured."""
+    said = [_call(view), *_agreement(view), *_loops(view), *_blas(view), *_simd(view), *_blocking(view), _path(view),
+            *_library(view), _limit(view), _threads(view), _startup(view), _memory(view), _collector(view)]  # fmt: skip
+    return [text for text in said if text is not None]
+
+
+def learned(view: View) -> list[dict[str, Any]]:
+    """Three short paragraphs: the language, the kernels, memory; each {"title": Text, "body": Text}."""
+    parts = [
+        (
+            ("What the language costs", "言語のコスト"),
+            [_conclusion(view), _call(view), *_agreement(view), *_loops(view)],
+        ),
+        (("What the kernels give", "カーネルの効果"), [_path(view), *_library(view), _limit(view), _threads(view)]),
+        (("What memory costs", "メモリのコスト"), [_startup(view), _memory(view), _collector(view)]),
+    ]
+    shown = []
+    for (english, japanese), texts in parts:
+        said = [text for text in texts if text is not None]
+        if said:
+            body = {"en": " ".join(text["en"] for text in said), "jp": "".join(text["jp"] for text in said)}
+            shown.append({"title": {"en": english, "jp": japanese}, "body": body})
+    return shown
+
+
+def _rows(view: View, name: str) -> list[View]:
+    rows: list[View] = next((case["rows"] for case in view["cases"] if case["name"] == name), [])
+    return rows
+
+
+def _title(view: View, name: str) -> Text:
+    text: Text = next(case["title"] for case in view["cases"] if case["name"] == name)
+    return text
+
+
+def _named(language: str) -> str:
+    return titles.LANGUAGES[language]
+
+
+def _join(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _factors(view: View, name: str, **slow: Any) -> list[View]:
+    return [one for one in view["factors"] if one["factor"] == name
+            and all(one["slow"][field] == value for field, value in slow.items())]  # fmt: skip
+
+
+def _between(factor: View) -> str:
+    return f"{units.factor(factor['value'])} [{units.factor(factor['low'])}, {units.factor(factor['high'])}]"
+
+
+def _call(view: View) -> Text | None:
+    case = next((case for case in view["cases"] if case["group"] == "call"), None)
+    if case is None:
+        return None
+    rows = [row for row in case["rows"] if row["row"] == "cpu" and row["threads"] == view["threads"]]
+    if len(rows) < 2:
+        return None
+    said = [f"{units.time(row['median'])} ({_named(row['language'])})" for row in rows]
+    return {
+        "en": f"One call of a kernel, arguments checked, costs {_join(said)}.",
+        "jp": f"引数検査を含むカーネル呼び出し 1 回の時間は {'、'.join(said)} です。",
+    }
+
+
+_PROMISES = ("small_train_8x256", "small_decode_128", "tiny_train_2x32", "tiny_decode_128")
+
+
+def _agreement(view: View) -> list[Text | None]:
+    found: list[Text | None] = []
+    for name in _PROMISES:
+        one = next((one for one in view["agreement"] if one["case"] == name), None)
+        if one is None:
+            continue
+        title = _title(view, name)
+        said = [f"{_named(row['language'])} {units.time(row['median'])}" for row in one["languages"]]
+        apart = units.percent(one["spread"])
+        found.append({
+            "en": f"{title['en']}: {', '.join(said)}; the languages are {apart} apart.",
+            "jp": f"{title['jp']}:{'、'.join(said)}。言語間の差は {apart} です。",
+        })  # fmt: skip
+    return found
+
+
+def _conclusion(view: View) -> Text | None:
+    models = [one for one in view["agreement"] if one["group"] == "model" and one["case"].startswith("small")]
+    loops = _factors(view, "loops", language="python")
+    if not models or not loops:
+        return None
+    worst = max(models, key=lambda one: one["spread"])
+    slower = geometric_mean([one["value"] for one in loops])
+    equal = worst["spread"] <= NEAR
+    apart = units.percent(worst["spread"])
+    title = _title(view, worst["case"])
+    return {
+        "en": f"Python's own loops take {units.factor(slower)} as long as Rust's, but with the kernels shared "
+        + (f"every case of `small` is equal in all languages within {apart}." if equal
+           else f"the languages are at most {apart} apart on `small` ({title['en']})."),
+        "jp": f"Python のループは Rust の {units.factor(slower)} の時間がかかりますが、カーネルを共有すると "
+        + (f"`small` の全ケースで言語間の差は {apart} 以内です。" if equal
+           else f"`small` での言語間の差は最大 {apart}({title['jp']})です。"),
+    }  # fmt: skip
+
+
+def _loops(view: View) -> list[Text | None]:
+    found: list[Text | None] = []
+    for language in ("python", "go"):
+        factors = _factors(view, "loops", language=language)
+        if not factors:
+            continue
+        mean = units.factor(geometric_mean([one["value"] for one in factors]))
+        least, most = (units.factor(pick(one["value"] for one in factors)) for pick in (min, max))
+        found.append({
+            "en": f"Plain loops in {_named(language)} take {mean} as long as in Rust (geometric mean of "
+            f"{len(factors)} operations, from {least} to {most}).",
+            "jp": f"{_named(language)} の素朴なループは Rust の {mean} の時間がかかります"
+            f"({len(factors)} 演算の幾何平均、{least} から {most})。",
+        })  # fmt: skip
+    return found
+
+
+def _blas(view: View) -> list[Text | None]:
+    found: list[Text | None] = []
+    for one in _factors(view, "blas"):
+        title, language = _title(view, one["case"]), _named(one["slow"]["language"])
+        threads = one["fast"]["threads"]
+        found.append({
+            "en": f"BLAS: {title['en']} by {language}'s library on {threads} thread{'s' if threads > 1 else ''} is "
+            f"{_between(one)} as fast as plain loops.",
+            "jp": f"BLAS:{title['jp']} は {language} の定番ライブラリ({threads} スレッド)でループの {_between(one)} 速くなります。",
+        })  # fmt: skip
+    return found
+
+
+def _simd(view: View) -> list[Text | None]:
+    found: list[Text | None] = []
+    for one in _factors(view, "simd"):
+        title = _title(view, one["case"])
+        if one["slow"]["language"] == "native":
+            found.append({
+                "en": f"SIMD: {title['en']}, the same loops on one thread, is {_between(one)} as fast with vector "
+                "instructions.",
+                "jp": f"SIMD:{title['jp']} は、同じループ(1 スレッド)がベクトル命令で {_between(one)} 速くなります。",
+            })  # fmt: skip
+        else:
+            found.append({
+                "en": f"SIMD: {title['en']} is {_between(one)} as fast by the kernels' vector build as by their scalar "
+                "build.",
+                "jp": f"SIMD:{title['jp']} は、カーネルのベクトル版がスカラー版の {_between(one)} の速さです。",
+            })  # fmt: skip
+    return found
+
+
+def _blocking(view: View) -> list[Text | None]:
+    found: list[Text | None] = []
+    for one in _factors(view, "blocking"):
+        title = _title(view, one["case"])
+        found.append({
+            "en": f"Blocking: {title['en']} on one thread is {_between(one)} as fast blocked for registers and caches "
+            "as vectorised alone.",
+            "jp": f"ブロック化:{title['jp']}(1 スレッド)は、レジスタとキャッシュ向けのブロック化で {_between(one)} 速くなります。",
+        })  # fmt: skip
+    return found
+
+
+def _path(view: View) -> Text | None:
+    steps = view["steps"]
+    if len(steps) < 2:
+        return None
+    first, last = steps[0], steps[-1]
+    title = _title(view, first["case"])
+    total = units.factor(first["median"] / last["median"])
+    start, end = units.time(first["median"]), units.time(last["median"])
+    return {
+        "en": f"{title['en']} goes from {start} in plain {_named(first['language'])} loops to {end}: {total}.",
+        "jp": f"{title['jp']} は {_named(first['language'])} の素朴なループの {start} から {end} になり、{total} 速くなります。",
+    }
+
+
+def _library(view: View) -> list[Text | None]:
+    found: list[Text | None] = []
+    for language in ("python", "rust", "go"):
+        ratios = []
+        for case in view["cases"]:
+            rows = {row["row"]: row for row in case["rows"]
+                    if row["language"] == language and row["threads"] == view["threads"]}  # fmt: skip
+            if case["group"] == "operation" and "cpu" in rows and "library" in rows:
+                ratios.append((rows["library"]["median"] / rows["cpu"]["median"], case["name"]))
+        if not ratios:
+            continue
+        mean = units.factor(geometric_mean([ratio for ratio, _ in ratios]))
+        (least, where), (most, there) = min(ratios), max(ratios)
+        found.append({
+            "en": f"From {_named(language)} the shared kernels are {mean} as fast as its usual library (geometric mean "
+            f"of {len(ratios)}; {units.factor(least)} on {_title(view, where)['en']}, {units.factor(most)} on "
+            f"{_title(view, there)['en']}).",
+            "jp": f"{_named(language)} では、共有カーネルは定番ライブラリの {mean} の速さです({len(ratios)} 演算の幾何平均、"
+            f"{_title(view, where)['jp']} で {units.factor(least)}、{_title(view, there)['jp']} で {units.factor(most)})。",
+        })  # fmt: skip
+    return found
+
+
+def _limit(view: View) -> Text | None:
+    shares = []
+    for case in view["cases"]:
+        for row in case["rows"]:
+            if row["row"] == "cpu" and row["threads"] == view["threads"] and row["of_limit"] and case["bound"] == "fma":
+                shares.append((row["of_limit"], case["name"]))
+    if not shares:
+        return None
+    share, name = max(shares)
+    title = _title(view, name)
+    return {
+        "en": f"Nearest to the machine's arithmetic limit is {title['en']}, at {units.percent(share)}.",
+        "jp": f"演算性能の上限に最も近いのは {title['jp']} で、{units.percent(share)} です。",
+    }
+
+
+def _threads(view: View) -> Text | None:
+    gains = [(point["speedup"], one["case"]) for one in view["scaling"] if one["row"] == "cpu"
+             for point in one["points"] if point["threads"] == view["threads"]]  # fmt: skip
+    if not gains:
+        return None
+    mean = units.factor(geometric_mean([gain for gain, _ in gains]))
+    least, where = min(gains)
+    return {
+        "en": f"{view['threads']} threads are {mean} as fast as one (geometric mean of {len(gains)} rows; least "
+        f"{units.factor(least)}, {_title(view, where)['en']}).",
+        "jp": f"{view['threads']} スレッドは 1 スレッドの {mean} の速さです({len(gains)} 行の幾何平均、最小は "
+        f"{_title(view, where)['jp']} の {units.factor(least)})。",
+    }
+
+
+def _processes(view: View, prefix: str) -> tuple[Text, list[View]] | None:
+    for case in view["cases"]:
+        if case["group"] == "process" and case["name"].startswith(prefix) and len(case["rows"]) > 1:
+            return case["title"], case["rows"]
+    return None
+
+
+def _startup(view: View) -> Text | None:
+    found = _processes(view, "startup")
+    if found is None:
+        return None
+    title, rows = found
+    said = [f"{_named(row['language'])} {units.time(row['median'])}" for row in rows]
+    return {"en": f"{title['en']}: {', '.join(said)}.", "jp": f"{title['jp']}:{'、'.join(said)}。"}
+
+
+def _memory(view: View) -> Text | None:
+    found = _processes(view, "memory") or _processes(view, "startup")
+    if found is None:
+        return None
+    title, rows = found
+    said = [f"{_named(row['language'])} {units.size(row['peak_rss_bytes'])}" for row in rows]
+    return {
+        "en": f"{title['en']} needs at most {', '.join(said)} of memory.",
+        "jp": f"{title['jp']} の最大メモリは {'、'.join(said)} です。",
+    }
+
+
+def _collector(view: View) -> Text | None:
+    for name in ("small_train_8x256", "tiny_train_2x32"):
+        rows = [row for row in _rows(view, name) if row["row"] == "cpu" and row["threads"] == view["threads"]
+                and row["allocations"] is not None]  # fmt: skip
+        if rows:
+            title = _title(view, name)
+            english = [
+                f"{_named(row['language'])} {units.digits(row['allocations'])}" + _collected(row, "en") for row in rows
+            ]
+            japanese = [
+                f"{_named(row['language'])} {units.digits(row['allocations'])}" + _collected(row, "jp") for row in rows
+            ]
+            return {
+                "en": f"Allocations of the language in one {title['en'][0].lower()}{title['en'][1:]}: {', '.join(english)}.",
+                "jp": f"{title['jp']} 1 回あたりの言語側のメモリ割り当て回数:{'、'.join(japanese)}。",
+            }
+    return None
+
+
+def _collected(row: View, language: str) -> str:
+    if row["gc_share"] is None:
+        return ""
+    share = units.percent(row["gc_share"])
+    return f" (collector: {share} of the time)" if language == "en" else f"(GC は時間の {share})"
