@@ -10,7 +10,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use nn_core::{NNError, VERSION, messages};
 
 use crate::commands::{bench, evaluate, generate, info, init, inspect, logits, prepare, train};
-use crate::common::{Failure, print};
+use crate::common::{Failure, end_on_ctrl_c, print};
 
 const PROGRAM: &str = "nn-rs";
 
@@ -43,7 +43,7 @@ enum Command {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let outcome = match App::command().try_get_matches_from(&arguments) {
-        Ok(matches) => execute(&matches),
+        Ok(matches) => end_on_ctrl_c().and_then(|()| execute(&matches)),
         Err(error) => refused(&error, &arguments),
     };
     match outcome {

@@ -1,9 +1,10 @@
 //! What the subcommands share: the common options, opening a device, and how results are printed.
 
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use clap::Args;
 use nn_core::json_strict::{Json, Object, dumps};
@@ -158,7 +159,9 @@ pub fn read_config(name: &str, ntk_alpha: Option<f64>) -> Result<MoEConfig, Fail
 
 /// The tokenizer of a checkpoint. Errors: tokenizer_missing, tokenizer_bad.
 pub fn model_tokenizer(folder: &str) -> Result<Tokenizer, Failure> {
-    Ok(Tokenizer::load(&Path::new(folder).join("tokenizer.json"))?)
+    Ok(Tokenizer::load(
+        &files::plain(Path::new(folder)).join("tokenizer.json"),
+    )?)
 }
 
 /// Text to stdout, at once.
@@ -203,6 +206,31 @@ pub fn readable(value: &Json) -> String {
     }
 }
 
+/// Whether Ctrl-C ends the program at once: unless a [`CtrlC`] lives.
+static AT_ONCE: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| Arc::new(AtomicBool::new(true)));
+
+/// From here on Ctrl-C ends the program with 130. Where the program was started with that signal
+/// ignored (in the background of a script), it stays ignored.
+pub fn end_on_ctrl_c() -> Outcome {
+    if !is_ignored(signal_hook::consts::SIGINT) {
+        let end = signal_hook::flag::register_conditional_shutdown;
+        end(signal_hook::consts::SIGINT, 130, AT_ONCE.clone()).map_err(no_signals)?;
+    }
+    Ok(())
+}
+
+/// From the mask of ignored signals, where the system shows it.
+fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+fn no_signals(error: io::Error) -> Failure {
+    files::cannot_read(Path::new("the signals"), &error).into()
+}
+
 /// While it lives, Ctrl-C (or a request to end) only makes `asked` true, so that the step in hand can
 /// be finished and saved. A second one ends at once.
 pub struct CtrlC {
@@ -215,12 +243,12 @@ impl CtrlC {
         let asked = Arc::new(AtomicBool::new(false));
         let mut handlers = Vec::new();
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            let failed = |error: io::Error| files::cannot_read(Path::new("the signals"), &error);
             // In this order the first signal finds the flag still unset.
             let end = signal_hook::flag::register_conditional_shutdown(signal, 130, asked.clone());
-            handlers.push(end.map_err(failed)?);
-            handlers.push(signal_hook::flag::register(signal, asked.clone()).map_err(failed)?);
+            handlers.push(end.map_err(no_signals)?);
+            handlers.push(signal_hook::flag::register(signal, asked.clone()).map_err(no_signals)?);
         }
+        AT_ONCE.store(false, Ordering::Relaxed);
         Ok(Self { asked, handlers })
     }
 
@@ -231,6 +259,7 @@ impl CtrlC {
 
 impl Drop for CtrlC {
     fn drop(&mut self) {
+        AT_ONCE.store(true, Ordering::Relaxed);
         for handler in self.handlers.drain(..) {
             signal_hook::low_level::unregister(handler);
         }

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 /// Between two plain lines.
 const LINE: Duration = Duration::from_secs(10);
 
-/// `update(done, note)` as often as wanted; the note says loss, tokens/s and the like.
+/// `update(done, note)` as often as wanted; the note says loss, tokens/s and the like. `begin` turns it
+/// to the next part of the work.
 pub struct ProgressBar {
-    pub what: String,
-    pub total: u64,
+    what: String,
+    total: u64,
     quiet: bool,
     live: Option<indicatif::ProgressBar>,
     last_line: Instant,
@@ -26,6 +27,7 @@ impl ProgressBar {
             if let Ok(style) = style {
                 bar.set_style(style);
             }
+            bar.set_prefix(what.to_string());
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
@@ -40,13 +42,25 @@ impl ProgressBar {
         }
     }
 
+    /// From here on `update` counts `total` of `what`; nothing when that is what it counts already.
+    pub fn begin(&mut self, what: &str, total: u64) {
+        if (what, total) == (self.what.as_str(), self.total) {
+            return;
+        }
+        (self.what, self.total) = (what.to_string(), total);
+        self.start = Instant::now();
+        if let Some(live) = &self.live {
+            live.reset();
+            live.set_length(total);
+            live.set_prefix(what.to_string());
+        }
+    }
+
     pub fn update(&mut self, done: u64, note: &str) {
         if self.quiet {
             return;
         }
         if let Some(live) = &self.live {
-            live.set_length(self.total);
-            live.set_prefix(self.what.clone());
             live.set_message(note.to_string());
             live.set_position(done);
             return;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::error::{NNError, Result};
 use crate::messages;
@@ -39,6 +39,19 @@ pub fn cannot_write(path: &Path, error: &io::Error) -> NNError {
 /// A path in a sentence.
 pub fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+/// The same place without empty and `.` parts: `./a//b/` is `a/b`. A `..` stays, whatever it leads to.
+pub fn plain(path: &Path) -> PathBuf {
+    let parts: PathBuf = path
+        .components()
+        .filter(|part| *part != Component::CurDir)
+        .collect();
+    if parts.as_os_str().is_empty() {
+        PathBuf::from(".")
+    } else {
+        parts
+    }
 }
 
 /// The file's bytes. `kind` says what kind of folder it should be in. Errors: file_missing,
@@ -115,6 +128,7 @@ fn beside(path: &Path) -> PathBuf {
 ///
 /// Errors: disk_full, cannot_write; then the old file is untouched and nothing else is left.
 pub fn write_file(path: &Path, content: &mut Content) -> Result<()> {
+    let path = &plain(path);
     let aside = beside(path);
     let written = write_synced(&aside, path, content)
         .and_then(|()| fs::rename(&aside, path).map_err(|error| cannot_write(path, &error)));
@@ -147,6 +161,7 @@ pub struct FolderSave {
 impl FolderSave {
     /// Prepares the place aside.
     pub fn begin(path: &Path, owned: fn(&str) -> bool) -> Result<Self> {
+        let path = &plain(path);
         Self::prepare(path, owned).map_err(|error| cannot_write(path, &error))
     }
 
@@ -265,4 +280,24 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 /// A file of the folder itself: a list read from the disk must not reach elsewhere.
 fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_path_has_no_idle_parts() {
+        for (path, wanted) in [
+            ("a", "a"),
+            ("./a//b/", "a/b"),
+            ("a/./b/..", "a/b/.."),
+            ("/a/", "/a"),
+            ("./", "."),
+            ("..", ".."),
+        ] {
+            assert_eq!(plain(Path::new(path)), Path::new(wanted), "{path}");
+            assert_eq!(text(&plain(Path::new(path))), wanted);
+        }
+    }
 }

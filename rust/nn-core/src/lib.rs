@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod elementary;
 pub mod error;
 pub mod files;
 pub mod json_fields;
@@ -40,3 +41,5 @@ pub use train::adamw::AdamW;
 
 /// The release of these crates.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The release of the compiler that built them.
+pub const RUSTC_VERSION: &str = env!("RUSTC_VERSION");

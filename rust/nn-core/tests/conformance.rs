@@ -6,7 +6,25 @@ mod suite;
 use nn_core::tensor::reference::ReferenceBackend;
 use suite::{cases, dispatch, run};
 
+/// Under Miri, which interprets, the smallest case of each operation stands for all of them.
 #[test]
+fn the_smallest_case_of_every_op_passes() {
+    let backend = ReferenceBackend::new();
+    let cases = cases();
+    for op in dispatch::OPS {
+        let smallest = cases
+            .iter()
+            .filter(|case| case.op == op)
+            .min_by_key(|case| case.size());
+        let smallest = smallest.unwrap_or_else(|| panic!("{op} has no case"));
+        for recorded in [false, true] {
+            assert_eq!(run(&backend, smallest, recorded), [""; 0], "{op}");
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "hours of interpretation")]
 fn every_case_passes() {
     let backend = ReferenceBackend::new();
     for recorded in [false, true] {
@@ -19,14 +37,7 @@ fn every_case_passes() {
 }
 
 #[test]
-fn every_op_has_a_case() {
-    let cases = cases();
-    for op in dispatch::OPS {
-        assert!(cases.iter().any(|case| case.op == op), "{op} has no case");
-    }
-}
-
-#[test]
+#[cfg_attr(miri, ignore = "hours of interpretation")]
 fn the_runner_notices_a_changed_answer() {
     let backend = ReferenceBackend::new();
     let cases = cases();

@@ -1,4 +1,4 @@
-//! The golden models on the reference backend.
+//! The golden models and recorded steps on the reference backend.
 
 #[allow(dead_code)]
 mod suite;
@@ -8,8 +8,16 @@ use std::sync::Arc;
 use nn_core::tensor::Backend;
 use nn_core::tensor::reference::ReferenceBackend;
 
+fn reference() -> Arc<dyn Backend> {
+    Arc::new(ReferenceBackend::new())
+}
+
 #[test]
-fn reference() {
-    let backend: Arc<dyn Backend> = Arc::new(ReferenceBackend::new());
-    suite::golden::check(&backend);
+fn golden_models() {
+    suite::golden::check(&reference());
+}
+
+#[test]
+fn recorded_steps() {
+    suite::recorded::check(&reference());
 }

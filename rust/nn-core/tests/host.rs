@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use nn_core::elementary::{exponential, natural_log};
 use nn_core::json_strict::{Json, Object, dumps, dumps_compact, format_float, loads, loads_object};
 use nn_core::model::config::{MoEConfig, ntk_theta, preset};
+use nn_core::model::inspection::entropy;
 use nn_core::model::safetensors::read_header;
 use nn_core::tensor::dtype::bf16_from_f32;
 use nn_core::tensor::philox::{STREAM_DATA, draw_u64, init_normal, mulhi64, philox};
@@ -256,6 +258,25 @@ fn schedule_and_floats() {
             int(case, "head_dim") as usize,
         );
         assert_eq!(theta.to_bits(), real(case, "result").to_bits());
+    }
+    for (name, function) in [
+        ("natural_log", natural_log as fn(f64) -> f64),
+        ("exponential", exponential),
+    ] {
+        for case in list(&cases, name) {
+            let (x, wanted) = pair(case);
+            let got = function(f64::from_bits(hex(x)));
+            assert_eq!(got.to_bits(), hex(wanted), "{name}: {x:?}");
+        }
+        assert!(function(f64::NAN).is_nan());
+    }
+    for case in list(&cases, "entropy").iter().map(entry) {
+        let probs = list(case, "probs").iter().map(|p| f64::from_bits(hex(p)));
+        assert_eq!(
+            entropy(probs).to_bits(),
+            real(case, "entropy").to_bits(),
+            "{case:?}"
+        );
     }
     for case in list(&cases, "bf16_from_f32") {
         let (wide, narrow) = pair(case);

@@ -3,7 +3,9 @@
 //! Nothing links against libcunn: it is opened when a device of it is asked for, so this crate builds
 //! and the reference device works before the library exists.
 
+mod borrowed;
 pub mod context;
+mod handles;
 pub mod library;
 #[rustfmt::skip]
 mod ops;
@@ -18,7 +20,9 @@ use nn_core::messages;
 use nn_core::tensor::Backend;
 use nn_core::tensor::reference::ReferenceBackend;
 
-pub use context::{Borrowed, Context, NativeGraph};
+pub use borrowed::Borrowed;
+pub use context::Context;
+pub use handles::NativeGraph;
 pub use library::{DEVICES, Library, devices, library, why_not};
 
 const KNOWN: [&str; 5] = ["auto", "cpu", "cuda", "simt", "reference"];

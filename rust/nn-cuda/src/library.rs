@@ -124,7 +124,8 @@ pub fn places(stem: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The library that has this kind of device: libcunn-simt for simt, else libcunn.
+/// The library that has this kind of device: libcunn-simt for simt, else libcunn; for cuda on a V100
+/// libcunn-sm70.
 ///
 /// Errors: library_missing, library_unreadable, library_wrong_abi.
 pub fn library(device: &str) -> Result<&'static Library> {
@@ -135,7 +136,12 @@ pub fn library(device: &str) -> Result<&'static Library> {
     };
     let candidates = places(stem);
     if let Some(path) = candidates.iter().find(|path| path.is_file()) {
-        return open(path);
+        let found = open(path)?;
+        return if device == "cuda" {
+            or_sm70(found)
+        } else {
+            Ok(found)
+        };
     }
     let listed: Vec<_> = candidates
         .iter()
@@ -145,6 +151,19 @@ pub fn library(device: &str) -> Result<&'static Library> {
         &format!("{stem}{SUFFIX}"),
         &listed.join(", "),
     ))
+}
+
+/// The libcunn-sm70 beside a library without a card, where that has one: what libcunn's compiler no
+/// longer serves.
+fn or_sm70(found: &'static Library) -> Result<&'static Library> {
+    let beside = found.path.with_file_name(format!("libcunn-sm70{SUFFIX}"));
+    if found.device_count("cuda") == 0 && beside.is_file() {
+        let older = open(&beside)?;
+        if older.device_count("cuda") > 0 {
+            return Ok(older);
+        }
+    }
+    Ok(found)
 }
 
 fn open(path: &Path) -> Result<&'static Library> {

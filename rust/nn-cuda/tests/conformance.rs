@@ -1,5 +1,5 @@
 //! Every case of cuda/vectors on the devices of the library that are here, cpu once for each
-//! instruction set: called directly, and as a recorded graph.
+//! instruction set: called directly, and as a recorded graph; then the golden models and recorded steps.
 
 #[path = "../../nn-core/tests/suite/mod.rs"]
 #[allow(dead_code)]
@@ -57,11 +57,25 @@ fn simt() {
     }
 }
 
-#[test]
-fn golden_models() {
-    for device in ["cpu", "cuda"] {
-        if available(device) {
-            suite::golden::check(&nn_cuda::open_backend(device, 2).expect("a device"));
-        }
+fn models(device: &str) {
+    if available(device) {
+        let backend = nn_cuda::open_backend(device, 2).expect("a device");
+        suite::golden::check(&backend);
+        suite::recorded::check(&backend);
     }
+}
+
+#[test]
+fn models_on_cpu() {
+    models("cpu");
+}
+
+#[test]
+fn models_on_cuda() {
+    models("cuda");
+}
+
+#[test]
+fn models_on_simt() {
+    models("simt");
 }

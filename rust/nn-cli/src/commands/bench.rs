@@ -6,7 +6,7 @@ use clap::Args;
 use nn_core::bench::{measure, protocol};
 use nn_core::json_fields::Fields;
 use nn_core::json_strict::{Json, Object, describe, dumps, loads_object};
-use nn_core::{VERSION, files, messages};
+use nn_core::{RUSTC_VERSION, VERSION, files, messages};
 
 use super::info::machine;
 use crate::common::{AsJson, Device, Outcome, Quiet, path, print, readable};
@@ -57,7 +57,7 @@ pub fn run(options: Options) -> Outcome {
     let mut result = Object::new();
     result.insert("version", 1);
     result.insert("language", "rust");
-    result.insert("runtime", format!("Rust {}", env!("RUSTC_VERSION")));
+    result.insert("runtime", format!("Rust {}", RUSTC_VERSION));
     result.insert("release", VERSION);
     result.insert("machine", machine());
     result.insert("device", backend.name());

@@ -13,6 +13,7 @@ use nn_core::{files, messages};
 use crate::common::{
     AsJson, Device, Failure, NtkAlpha, Outcome, Quiet, integer, model_tokenizer, path, print_result,
 };
+use crate::progress::ProgressBar;
 
 /// Measure a model on text it has not seen.
 #[derive(Debug, Args)]
@@ -36,7 +37,7 @@ pub struct Options {
     #[command(flatten)]
     json: AsJson,
     #[command(flatten)]
-    _quiet: Quiet,
+    quiet: Quiet,
 }
 
 pub fn run(options: Options) -> Outcome {
@@ -69,7 +70,17 @@ pub fn run(options: Options) -> Outcome {
         return Err(messages::sequence_too_long(seq_len, context).into());
     }
     let start = Instant::now();
-    let result = evaluate(&model, &tokens, options.batch as usize, seq_len, None)?;
+    let windows = tokens.n_windows(seq_len);
+    let mut bar = ProgressBar::new("eval", windows as u64, options.quiet.quiet);
+    let result = evaluate(
+        &model,
+        &tokens,
+        options.batch as usize,
+        seq_len,
+        None,
+        &mut |done, _| bar.update(done as u64, ""),
+    )?;
+    drop(bar);
     let seconds = start.elapsed().as_secs_f64().max(1e-9);
     let mut fields = Object::new();
     fields.insert("loss", result.loss);

@@ -17,6 +17,8 @@ use crate::common::{
 };
 
 const DEFAULT_NEW_TOKENS: usize = 128;
+/// Ids that are decoded again: no character and no decoder's rule reaches further.
+const WINDOW: usize = 32;
 
 /// Continue a prompt; the text streams, the speed comes at the end.
 #[derive(Debug, Args)]
@@ -81,7 +83,8 @@ pub fn run(options: Options) -> Outcome {
         .collect();
     let count = new_tokens(options.max_new_tokens, ids.len(), model.config.context())?;
     let generator = Generator::new(&model, &[ids], count, sampling, 0, true)?;
-    let mut stream = TextStream::new(&tokenizer, !as_json);
+    let mut write = |text: &str| if as_json { Ok(()) } else { print(text) };
+    let mut stream = TextStream::new(&tokenizer, &mut write);
     if !as_json && !quiet {
         print(&options.prompt)?;
     }
@@ -137,19 +140,25 @@ fn new_tokens(asked: Option<i64>, prompt_len: usize, context: usize) -> Result<u
 }
 
 /// Writes the text of a growing list of ids: characters that may still change are held back.
+///
+/// Only the last ids are decoded again with each new one, so that a long text costs a constant time
+/// per token.
 struct TextStream<'a> {
     tokenizer: &'a Tokenizer,
+    write: &'a mut dyn FnMut(&str) -> Outcome,
     ids: Vec<u32>,
-    shown: bool,
+    start: usize,
+    /// Of the text of `ids[start..]`.
     written: String,
 }
 
 impl<'a> TextStream<'a> {
-    fn new(tokenizer: &'a Tokenizer, shown: bool) -> Self {
+    fn new(tokenizer: &'a Tokenizer, write: &'a mut dyn FnMut(&str) -> Outcome) -> Self {
         Self {
             tokenizer,
+            write,
             ids: Vec::new(),
-            shown,
+            start: 0,
             written: String::new(),
         }
     }
@@ -158,26 +167,92 @@ impl<'a> TextStream<'a> {
         self.ids.push(id);
         // A character that is not whole yet decodes to U+FFFD at the end; four bytes make any
         // character whole.
-        let text = self.tokenizer.decode(&self.ids);
-        self.advance(text.trim_end_matches('\u{fffd}'))
+        let text = self.tail();
+        self.advance(text.trim_end_matches('\u{fffd}'))?;
+        if self.ids.len() - self.start > 2 * WINDOW && text == self.written {
+            self.start = self.ids.len() - WINDOW;
+            self.written = self.tail();
+        }
+        Ok(())
     }
 
     /// Writes what was held back, and returns the whole text.
     fn finish(&mut self) -> Result<String, Failure> {
-        let text = self.tokenizer.decode(&self.ids);
+        let text = self.tail();
         self.advance(&text)?;
-        Ok(text)
+        Ok(self.tokenizer.decode(&self.ids))
+    }
+
+    fn tail(&self) -> String {
+        self.tokenizer.decode(&self.ids[self.start..])
     }
 
     fn advance(&mut self, text: &str) -> Outcome {
         if let Some(new) = text.strip_prefix(self.written.as_str())
             && !new.is_empty()
         {
-            if self.shown {
-                print(new)?;
-            }
+            (self.write)(new)?;
             self.written = text.to_string();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// (what was written at each token and at the end, the whole text, the ids decoded again at most)
+    fn streamed(ids: &[u32]) -> (Vec<String>, String, usize) {
+        let tokenizer = Tokenizer::bytes().expect("a tokenizer");
+        let mut parts = Vec::new();
+        let mut write = |text: &str| {
+            parts.push(text.to_string());
+            Ok(())
+        };
+        let mut stream = TextStream::new(&tokenizer, &mut write);
+        let mut most = 0;
+        for &id in ids {
+            most = most.max(stream.ids.len() + 1 - stream.start);
+            stream.add(id).expect("written");
+        }
+        let whole = stream.finish().expect("written");
+        (parts, whole, most)
+    }
+
+    fn bytes(text: &str) -> Vec<u32> {
+        text.bytes().map(|byte| 3 + u32::from(byte)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn text_comes_in_whole_characters(text in "\\PC{0,200}") {
+            let (parts, whole, _) = streamed(&bytes(&text));
+            prop_assert_eq!(parts.concat(), &text[..]);
+            prop_assert_eq!(whole, text);
+            prop_assert!(parts.iter().all(|part| !part.is_empty()));
+        }
+
+        #[test]
+        fn bytes_that_are_no_text(
+            data in prop::collection::vec(
+                prop::sample::select(b"a\n\x80\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\xff".to_vec()),
+                0..6 * WINDOW,
+            )
+        ) {
+            let ids: Vec<u32> = data.iter().map(|&byte| 3 + u32::from(byte)).collect();
+            let (parts, whole, _) = streamed(&ids);
+            // What was written is never taken back: it is the decoder's own reading of all ids.
+            prop_assert_eq!(parts.concat(), &whole[..]);
+            prop_assert_eq!(whole, String::from_utf8_lossy(&data));
+        }
+    }
+
+    #[test]
+    fn only_the_last_ids_are_decoded_again() {
+        let (_, _, most) = streamed(&bytes(&"\u{e9}\u{20ac}\u{1f600} ".repeat(300)));
+        assert!(most <= 2 * WINDOW + 4, "{most}");
     }
 }

@@ -1,9 +1,9 @@
 //! nn-rs info: what is here, what is missing, and how to get it.
 
 use clap::Args;
-use nn_core::VERSION;
 use nn_core::files;
 use nn_core::json_strict::{Json, Object};
+use nn_core::{RUSTC_VERSION, VERSION};
 use nn_cuda::{DEVICES, library, open_backend, why_not};
 
 use crate::common::{AsJson, Failure, Outcome, print_result};
@@ -18,7 +18,7 @@ pub struct Options {
 pub fn run(options: Options) -> Outcome {
     let mut result = Object::new();
     result.insert("version", VERSION);
-    result.insert("language", format!("Rust {}", env!("RUSTC_VERSION")));
+    result.insert("language", format!("Rust {}", RUSTC_VERSION));
     result.insert("machine", machine());
     match library("cpu") {
         Ok(found) => {

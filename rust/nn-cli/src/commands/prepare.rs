@@ -61,8 +61,7 @@ pub fn prepared(
         vocab_size,
         tokenizer,
         &mut |doing, done, total| {
-            bar.what = doing.to_string();
-            bar.total = total as u64;
+            bar.begin(doing, total as u64);
             bar.update(done as u64, "");
         },
     )

@@ -217,10 +217,12 @@ fn go(
     };
     let complete = trainer.run(&mut seen)?;
     let Seen { last, heldout, .. } = seen;
-    plot_loss(
-        &trainer.out.join("metrics.jsonl"),
-        &trainer.out.join("loss.png"),
-    )?;
+    if last.is_some() {
+        plot_loss(
+            &trainer.out.join("metrics.jsonl"),
+            &trainer.out.join("loss.png"),
+        )?;
+    }
     let o = &trainer.options;
     let mut fields = Object::new();
     fields.insert("out", files::text(&trainer.out));
@@ -234,7 +236,10 @@ fn go(
         heldout.map(|evaluation| evaluation.bits_per_byte),
     );
     fields.insert("tokens", trainer.step * o.accumulate * o.batch * o.seq_len);
-    fields.insert("seconds", last.map_or(0.0, |metrics| metrics.seconds));
+    fields.insert(
+        "seconds",
+        last.map_or(trainer.metrics.seconds, |metrics| metrics.seconds),
+    );
     print_result(fields, as_json)?;
     if complete {
         Ok(())

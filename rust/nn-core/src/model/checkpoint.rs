@@ -150,6 +150,7 @@ pub fn require_tensor(
 /// [`SafetensorsFile`], checkpoint_no_weights, checkpoint_index_*, checkpoint_missing_tensor,
 /// checkpoint_wrong_shape, checkpoint_wrong_dtype, checkpoint_unexpected_tensor.
 pub fn load_checkpoint(folder: &Path) -> Result<Checkpoint> {
+    let folder = &files::plain(folder);
     files::require_folder(folder, KIND)?;
     files::recover(folder).map_err(|error| files::cannot_write(folder, &error))?;
     let config_path = folder.join("config.json");

@@ -2,12 +2,12 @@
 
 use super::router::Routing;
 use super::transformer::MoETransformer;
+use crate::elementary::natural_log;
 use crate::error::Result;
 use crate::tensor::{DType, HostRef};
 
-/// One layer over T tokens. experts, weights `[T, top_k]`, best first; entropy `[T]` = -sum_i p_i ln
-/// p_i in nats, at most ln n_experts; load `[n_experts]`: the share of the T top_k routed rows that
-/// each expert got.
+/// One layer over T tokens. experts, weights `[T, top_k]`, best first; entropy `[T]` in nats, at most
+/// ln n_experts; load `[n_experts]`: the share of the T top_k routed rows that each expert got.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerRouting {
     /// Experts of a token.
@@ -39,6 +39,17 @@ impl LayerRouting {
     }
 }
 
+/// -sum_i p_i ln p_i in nats, summed in the order of i in f64; a probability of 0 adds nothing.
+pub fn entropy(probs: impl IntoIterator<Item = f64>) -> f64 {
+    let mut total = 0.0;
+    for p in probs {
+        if p != 0.0 {
+            total -= p * natural_log(p);
+        }
+    }
+    total
+}
+
 /// The routing of every layer for one sequence. Errors: those of [`MoETransformer::forward_ids`].
 pub fn inspect_routing(model: &MoETransformer, ids: &[i32]) -> Result<Vec<LayerRouting>> {
     model.check_ids(ids, 1, ids.len())?;
@@ -55,7 +66,9 @@ pub fn inspect_routing(model: &MoETransformer, ids: &[i32]) -> Result<Vec<LayerR
         let weights = backend
             .download(&routing.weights, 0, tokens * k)?
             .into_f32(DType::F32);
-        let entropy = probs.chunks(e).map(entropy).collect();
+        let entropies = probs
+            .chunks(e)
+            .map(|row| entropy(row.iter().map(|&p| f64::from(p))));
         let mut load = vec![0.0; e];
         for &expert in &experts {
             load[expert as usize] += 1.0;
@@ -67,7 +80,7 @@ pub fn inspect_routing(model: &MoETransformer, ids: &[i32]) -> Result<Vec<LayerR
             top_k: k,
             experts,
             weights,
-            entropy,
+            entropy: entropies.collect(),
             load,
         });
         Ok(())
@@ -76,32 +89,4 @@ pub fn inspect_routing(model: &MoETransformer, ids: &[i32]) -> Result<Vec<LayerR
     model.forward_observed(&buffer, 1, tokens, Some(&mut observe))?;
     backend.synchronize()?;
     Ok(layers)
-}
-
-fn entropy(probs: &[f32]) -> f64 {
-    let terms: Vec<f64> = probs
-        .iter()
-        .map(|&p| f64::from(p) * f64::from(p).max(1e-300).ln())
-        .collect();
-    -pairwise(&terms)
-}
-
-/// The sum as NumPy takes it, so that the same digits are printed: eight interleaved sums, combined as
-/// a tree, over at most 128 terms at a time.
-fn pairwise(terms: &[f64]) -> f64 {
-    if terms.len() < 8 {
-        return terms.iter().sum();
-    }
-    if terms.len() > 128 {
-        let half = terms.len() / 2;
-        let (left, right) = terms.split_at(half - half % 8);
-        return pairwise(left) + pairwise(right);
-    }
-    let (eights, rest) = terms.as_chunks::<8>();
-    let mut r = [0.0; 8];
-    for eight in eights {
-        r.iter_mut().zip(eight).for_each(|(sum, term)| *sum += term);
-    }
-    let tree = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
-    rest.iter().fold(tree, |sum, term| sum + term)
 }

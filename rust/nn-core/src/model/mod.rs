@@ -4,6 +4,7 @@ pub mod attention;
 pub mod block;
 pub mod checkpoint;
 pub mod config;
+mod config_hf;
 pub mod generate;
 pub mod inspection;
 pub mod kv_cache;

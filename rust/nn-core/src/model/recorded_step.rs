@@ -4,8 +4,8 @@ use crate::error::Result;
 use crate::tensor::{Backend, Graph};
 
 /// Runs a fixed sequence of calls: the first time one by one, which makes every buffer it needs; the
-/// second time recorded; from then on as one graph launch. When a buffer was replaced in between, it
-/// starts over.
+/// second time recorded; from then on as one graph launch. When `version` changed in between, it
+/// starts over; a recording that failed is dropped.
 #[derive(Debug, Default)]
 pub struct RecordedStep {
     graph: Option<Box<dyn Graph>>,
@@ -31,9 +31,12 @@ impl RecordedStep {
             return Ok(backend.graph_launch(graph.as_ref())?);
         }
         backend.graph_begin()?;
-        let recorded = run();
+        if let Err(error) = run() {
+            // The failure of the call says more than that of ending its recording would.
+            let _ = backend.graph_end();
+            return Err(error);
+        }
         let graph = backend.graph_end()?;
-        recorded?;
         backend.graph_launch(graph.as_ref())?;
         self.graph = Some(graph);
         Ok(())

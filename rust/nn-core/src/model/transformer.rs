@@ -44,7 +44,8 @@ pub struct MoETransformer {
     pub z_loss: Buffer,
     saved: Vec<Arc<Workspace>>,
     embedding: Embedding,
-    blocks: Vec<TransformerBlock>,
+    /// First to last.
+    pub blocks: Vec<TransformerBlock>,
     norm: RMSNorm,
     head: Linear,
     /// `model.hidden.N`, made once so that a step builds no strings.
@@ -56,6 +57,7 @@ pub struct MoETransformer {
 #[derive(Debug, Default)]
 struct State {
     positions_shape: (usize, usize),
+    positions_version: u64,
     ids: Option<Buffer>,
 }
 
@@ -380,14 +382,16 @@ impl MoETransformer {
             let values: Vec<i32> = (0..batch).flat_map(|_| 0..last).collect();
             self.backend.upload(&buffer, 0, HostRef::from(&values))?;
             state.positions_shape = (batch, seq_len);
+            state.positions_version += 1;
         }
         Ok(buffer)
     }
 
-    /// Changes when a buffer of the activations was replaced; a graph recorded before must be recorded
-    /// again.
+    /// Changes when a buffer of the activations was replaced or holds the positions of another shape;
+    /// a graph recorded before must be recorded again.
     pub fn workspace_version(&self) -> u64 {
-        self.scratch.version() + self.saved.iter().map(|saved| saved.version()).sum::<u64>()
+        let saved: u64 = self.saved.iter().map(|saved| saved.version()).sum();
+        self.scratch.version() + saved + self.state().positions_version
     }
 
     /// The input of a block: kept for each in training, two in turn otherwise.

@@ -218,6 +218,7 @@ pub fn prepared_of(paths: &[String]) -> Result<Option<&str>> {
 /// Opens and checks a prepared folder. Errors: folder_missing, not_a_folder, data_not_prepared,
 /// cannot_read, json_*, field_*, data_wrong_size, data_bad_token.
 pub fn load_data(folder: &Path) -> Result<Data> {
+    let folder = &files::plain(folder);
     files::require_folder(folder, KIND)?;
     files::recover(folder).map_err(|error| files::cannot_write(folder, &error))?;
     let meta = folder.join("data.json");

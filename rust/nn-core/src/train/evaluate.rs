@@ -2,6 +2,7 @@
 
 use super::data::Tokens;
 use super::loss::CrossEntropy;
+use crate::elementary::exponential;
 use crate::error::Result;
 use crate::model::transformer::MoETransformer;
 use crate::tensor::{DType, HostRef};
@@ -24,7 +25,8 @@ pub struct Evaluation {
 }
 
 /// The mean loss over windows of `seq_len` that cover the split once, or over `max_windows` spread
-/// evenly over it: of W windows those numbered floor(i W / max_windows).
+/// evenly over it: of W windows those numbered floor(i W / max_windows). `progress` is told the windows
+/// done and those in all.
 ///
 /// Errors: data_too_short.
 pub fn evaluate(
@@ -33,6 +35,7 @@ pub fn evaluate(
     batch: usize,
     seq_len: usize,
     max_windows: Option<usize>,
+    progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Evaluation> {
     tokens.require(1)?;
     let backend = &model.backend;
@@ -44,8 +47,8 @@ pub fn evaluate(
     let chosen = windows.min(max_windows.unwrap_or(usize::MAX));
     let (mut total, mut count) = (0.0, 0);
     for first in (0..chosen).step_by(batch) {
-        let numbers =
-            (first..chosen.min(first.saturating_add(batch))).map(|i| i * windows / chosen);
+        let end = chosen.min(first.saturating_add(batch));
+        let numbers = (first..end).map(|i| i * windows / chosen);
         let (ids, targets) = tokens.windows(numbers, batch, seq_len)?;
         backend.upload(&ids_buffer, 0, HostRef::from(&ids))?;
         backend.upload(&targets_buffer, 0, HostRef::from(&targets))?;
@@ -55,6 +58,7 @@ pub fn evaluate(
         loss.forward(&logits, &targets_buffer, rows)?;
         total += f64::from(backend.scalar_f32(&loss.sum)?);
         count += backend.scalar_i64(&loss.count)?;
+        progress(end, chosen);
     }
     let mean = total / count as f64;
     let n_bytes = tokens.bytes as f64 * (count as f64 / (tokens.len - 1) as f64);
@@ -65,7 +69,7 @@ pub fn evaluate(
     };
     Ok(Evaluation {
         loss: mean,
-        perplexity: mean.exp(),
+        perplexity: exponential(mean),
         bits_per_byte: bits,
         tokens: count,
     })

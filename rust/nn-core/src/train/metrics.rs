@@ -10,21 +10,24 @@ use crate::error::Result;
 use crate::files;
 use crate::json_strict::{Json, Object, dumps_compact, loads_object};
 
-/// Appends lines, each written through, so that a killed run leaves whole lines. On resume the lines
-/// of steps after the checkpoint are dropped: those steps are run again. `seconds` and
-/// `tokens_per_second` are the only wall-clock in the files of a run.
+/// Appends lines, each handed to the system at once, so that a killed run leaves whole lines. On resume
+/// the lines of steps after the checkpoint are dropped: those steps are run again. `seconds` and
+/// `tokens_per_second` are the only wall-clock in the files of a run. Nothing is written before the
+/// first line: a run that never began leaves nothing.
 #[derive(Debug)]
 pub struct MetricsFile {
     path: PathBuf,
-    file: File,
+    /// Open from the first line on.
+    file: Option<File>,
+    /// Lines to begin the file with.
+    kept: String,
     /// Of the run before it was resumed.
     pub seconds: f64,
 }
 
 impl MetricsFile {
-    /// Keeps the lines of the first `keep_steps` steps. Errors: disk_full, cannot_write and those of
-    /// [`read_metrics`].
-    pub fn open(path: &Path, keep_steps: i64) -> Result<Self> {
+    /// Keeps the lines of the first `keep_steps` steps. Errors: those of [`read_metrics`].
+    pub fn new(path: &Path, keep_steps: i64) -> Result<Self> {
         let mut seconds = 0.0;
         let mut kept = String::new();
         if keep_steps > 0 && path.exists() {
@@ -40,16 +43,10 @@ impl MetricsFile {
                 }
             }
         }
-        let failed = |error| files::cannot_write(path, &error);
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        fs::create_dir_all(folder.unwrap_or(Path::new("."))).map_err(failed)?;
-        files::write_file(path, &mut files::bytes(kept.as_bytes()))?;
-        let file = OpenOptions::new().append(true).open(path).map_err(failed)?;
         Ok(Self {
             path: path.to_path_buf(),
-            file,
+            file: None,
+            kept,
             seconds,
         })
     }
@@ -83,16 +80,34 @@ impl MetricsFile {
     /// Waits until the disk has every line: before a checkpoint that counts on them. Errors: disk_full,
     /// cannot_write.
     pub fn sync(&self) -> Result<()> {
-        self.file
-            .sync_all()
-            .map_err(|error| files::cannot_write(&self.path, &error))
+        let synced = self.file.as_ref().map_or(Ok(()), File::sync_all);
+        synced.map_err(|error| files::cannot_write(&self.path, &error))
+    }
+
+    fn open(&mut self) -> Result<File> {
+        let failed = |error| files::cannot_write(&self.path, &error);
+        let folder = self
+            .path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        fs::create_dir_all(folder.unwrap_or(Path::new("."))).map_err(failed)?;
+        files::write_file(&self.path, &mut files::bytes(self.kept.as_bytes()))?;
+        self.kept.clear();
+        OpenOptions::new()
+            .append(true)
+            .open(&self.path)
+            .map_err(failed)
     }
 
     fn write(&mut self, line: Object) -> Result<()> {
         let text = dumps_compact(&Json::Object(line)) + "\n";
-        self.file
-            .write_all(text.as_bytes())
-            .map_err(|error| files::cannot_write(&self.path, &error))
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => self.open()?,
+        };
+        let written = file.write_all(text.as_bytes());
+        self.file = Some(file);
+        written.map_err(|error| files::cannot_write(&self.path, &error))
     }
 }
 

@@ -222,7 +222,8 @@ pub struct Trainer {
     gpu: GpuTrainer,
     /// Steps done.
     pub step: i64,
-    metrics: MetricsFile,
+    /// Its metrics.jsonl.
+    pub metrics: MetricsFile,
     ids: Vec<i32>,
     targets: Vec<i32>,
 }
@@ -240,6 +241,7 @@ impl Trainer {
         resume: Option<&Checkpoint>,
     ) -> Result<Self> {
         let options = options.validate()?;
+        let out = &files::plain(out);
         let vocab_size = model.config.vocab_size;
         if data.vocab_size > vocab_size as i64 {
             let path = files::text(&data.tokenizer_path());
@@ -262,7 +264,7 @@ impl Trainer {
             Some(checkpoint) => restore(&model, &data, &options, &gpu, checkpoint)?,
             None => 0,
         };
-        let metrics = MetricsFile::open(&out.join("metrics.jsonl"), step)?;
+        let metrics = MetricsFile::new(&out.join("metrics.jsonl"), step)?;
         Ok(Self {
             schedule: options.schedule(),
             options,
@@ -341,7 +343,7 @@ impl Trainer {
         Ok((&self.ids, &self.targets))
     }
 
-    /// On the held-out split, or the first `max_windows` windows of it.
+    /// On the held-out split, or `max_windows` windows spread over it.
     pub fn evaluate(&self, max_windows: Option<usize>) -> Result<Evaluation> {
         let (batch, seq_len) = (self.options.batch as usize, self.options.seq_len as usize);
         evaluate(
@@ -350,6 +352,7 @@ impl Trainer {
             batch,
             seq_len,
             max_windows,
+            &mut |_, _| (),
         )
     }
 

@@ -6,6 +6,7 @@
 #[rustfmt::skip]
 pub mod dispatch;
 pub mod golden;
+pub mod recorded;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -374,6 +375,11 @@ fn reals(values: &HostVec, dtype: DType) -> Vec<f64> {
 }
 
 impl Case {
+    /// Elements of its tensors.
+    pub fn size(&self) -> usize {
+        self.arguments.iter().map(|argument| argument.count).sum()
+    }
+
     /// The same case that wants its first output one bound and a half, and a little, off.
     pub fn mutated(&self) -> Option<Self> {
         let mut changed = self.clone();

@@ -1,9 +1,9 @@
 //! The paged KV cache: appending new tokens, and attention of new tokens over it.
 
 use super::ReferenceBackend;
-use super::attention::Heads;
 use super::base::Faults;
 use super::call::{Call, F32, FLOATS, I32, dense};
+use super::heads::Heads;
 use super::memory::{Grid, Window};
 use crate::tensor::{Buffer, TensorResult};
 
@@ -133,16 +133,9 @@ impl ReferenceBackend {
         kv_head_stride: usize,
     ) -> TensorResult<()> {
         let mut call = Call::new("cache_append");
-        let s = Heads {
-            batch,
-            seq_len: new_len,
-            n_heads: n_kv_heads,
-            n_kv_heads,
-            head_dim,
-            q_strides: (0, 0),
-            kv_strides: (kv_token_stride, kv_head_stride),
-        };
-        s.check(&mut call, "new_len")?;
+        let sizes = [batch, new_len, n_kv_heads, n_kv_heads, head_dim];
+        let kv_strides = (kv_token_stride, kv_head_stride);
+        let s = Heads::of(&mut call, "new_len", sizes, (0, 0), kv_strides)?;
         check_pages(
             &mut call,
             &s,
@@ -217,16 +210,9 @@ impl ReferenceBackend {
         scale: f64,
     ) -> TensorResult<()> {
         let mut call = Call::new("attention_cached_forward");
-        let s = Heads {
-            batch,
-            seq_len: new_len,
-            n_heads,
-            n_kv_heads,
-            head_dim,
-            q_strides: (q_token_stride, q_head_stride),
-            kv_strides: (0, 0),
-        };
-        s.check(&mut call, "new_len")?;
+        let sizes = [batch, new_len, n_heads, n_kv_heads, head_dim];
+        let q_strides = (q_token_stride, q_head_stride);
+        let s = Heads::of(&mut call, "new_len", sizes, q_strides, (0, 0))?;
         check_pages(
             &mut call,
             &s,

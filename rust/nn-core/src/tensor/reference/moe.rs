@@ -1,8 +1,8 @@
 //! Mixture of experts: choosing, sorting by expert and back, and the two auxiliary losses.
 
 use super::ReferenceBackend;
-use super::attention::dot;
 use super::call::{Call, F32, I32, dense};
+use super::heads::dot;
 use super::softmax::{largest, logsumexp, softmax, softmax_gradient, sum};
 use crate::tensor::{Buffer, TensorResult};
 

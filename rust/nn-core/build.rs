@@ -1,4 +1,4 @@
-//! Hands the compiler's version to `nn-rs info`.
+//! Hands the compiler's version to the crate.
 
 use std::env;
 use std::process::Command;

@@ -1,0 +1,184 @@
+//! Nothing is timed before its output is known to be right.
+
+use nn_core::Result;
+use nn_core::json_fields::Fields;
+use nn_core::tensor::philox::{STREAM_DATA, uniform};
+use sha2::{Digest, Sha256};
+
+use crate::naive::{Loops, size};
+
+/// Half the distance between 1 and the next f32: the largest relative error of one rounding.
+const EPS: f64 = 1.0 / 16_777_216.0;
+
+/// The case's inputs on the host: 2 u - 1, u the uniform numbers of (seed t, stream data).
+pub fn inputs(case: &Fields) -> Result<Vec<Vec<f32>>> {
+    let sizes = input_sizes(case)?;
+    Ok(sizes
+        .into_iter()
+        .enumerate()
+        .map(|(t, count)| {
+            (0..count as u64)
+                .map(|i| 2.0 * uniform(t as u64, STREAM_DATA, 0, i) - 1.0)
+                .collect()
+        })
+        .collect())
+}
+
+fn input_sizes(case: &Fields) -> Result<Vec<usize>> {
+    let size = |name| size(case, name);
+    Ok(match case.string("kind")? {
+        "matmul" => vec![size("m")? * size("k")?, size("k")? * size("n")?],
+        "softmax" | "cross_entropy" => vec![size("rows")? * size("cols")?],
+        "rmsnorm" => vec![size("rows")? * size("cols")?, size("cols")?],
+        "silu" => vec![size("n")?],
+        "swiglu" => vec![size("n")?; 2],
+        "adamw" => vec![size("n")?; 3],
+        "attention" => {
+            let (tokens, d) = (size("batch")? * size("seq")?, size("head_dim")?);
+            let kv = tokens * size("n_kv_heads")? * d;
+            vec![tokens * size("n_heads")? * d, kv, kv]
+        }
+        _ => Vec::new(),
+    })
+}
+
+/// Elements of each of the case's outputs.
+fn output_sizes(case: &Fields) -> Result<Vec<usize>> {
+    let size = |name| size(case, name);
+    Ok(match case.string("kind")? {
+        "matmul" => vec![size("m")? * size("n")?],
+        "softmax" => vec![size("rows")? * size("cols")?],
+        "cross_entropy" => vec![1, size("rows")? * size("cols")?],
+        "rmsnorm" => vec![size("rows")? * size("cols")?, size("rows")?],
+        "silu" | "swiglu" => vec![size("n")?],
+        "adamw" => vec![size("n")?; 3],
+        "attention" => {
+            let heads = size("batch")? * size("seq")? * size("n_heads")?;
+            vec![heads * size("head_dim")?, heads]
+        }
+        _ => Vec::new(),
+    })
+}
+
+/// After one run: |got - want| <= 2 4 sqrt(K) EPS s for every element, K the terms of its longest sum (at
+/// least 16, for the elementary function on the way) and s the sum of the terms' sizes; twice, because
+/// each side rounds.
+///
+/// Errors: a sentence about the first element that is off.
+pub fn compare(
+    case: &Fields,
+    given: &[Vec<f32>],
+    loops: &Loops,
+    want: &[u8],
+) -> std::result::Result<(), String> {
+    let text = |error: nn_core::NNError| error.to_string();
+    let sums = Sums::new(case, given).map_err(text)?;
+    let mut wanted = want
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|word| f32::from_le_bytes(*word));
+    let sizes = output_sizes(case).map_err(text)?;
+    for ((number, got), size) in loops.outputs.borrow().iter().enumerate().zip(sizes) {
+        let whole: Vec<f32> = wanted.by_ref().take(size).collect();
+        if sums.kind == "cross_entropy" && number == 0 && loops.share < 1.0 {
+            // A sum over rows of which only the first were computed.
+            continue;
+        }
+        if whole.len() < got.len() {
+            return Err(format!(
+                "output {number} has {} elements, expected {size}",
+                whole.len()
+            ));
+        }
+        for (i, (got, want)) in got.iter().zip(&whole).enumerate() {
+            let (got, want) = (f64::from(*got), f64::from(*want));
+            let (terms, sizes) = sums.of(number, i, want);
+            let bound = 2.0 * 4.0 * (terms.max(16) as f64).sqrt() * EPS * sizes;
+            let near = (got - want).abs() <= bound;
+            if !near {
+                return Err(format!(
+                    "{}: output {number}, element {i} is {got}, expected {want} within {bound:e}",
+                    case.place
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The terms of an output element's longest sum, and the sum of their sizes.
+struct Sums {
+    kind: String,
+    rows: usize,
+    cols: usize,
+    seq: usize,
+    head_dim: usize,
+    /// Of the rows of a and the columns of b, for the product of two matrices.
+    norms: [Vec<f64>; 2],
+}
+
+impl Sums {
+    fn new(case: &Fields, given: &[Vec<f32>]) -> Result<Self> {
+        let kind = case.string("kind")?.to_string();
+        let size =
+            |name: &str| -> Result<usize> { case.get(name).map_or(Ok(0), |_| size(case, name)) };
+        let square = |x: f32| f64::from(x) * f64::from(x);
+        let (mut norms, mut cols) = ([Vec::new(), Vec::new()], size("cols")?);
+        if kind == "matmul" {
+            let (n, k) = (size("n")?, size("k")?);
+            cols = k;
+            norms[0] = given[0]
+                .chunks_exact(k)
+                .map(|row| row.iter().map(|x| square(*x)).sum::<f64>().sqrt())
+                .collect();
+            let mut columns = vec![0.0; n];
+            for row in given[1].chunks_exact(n) {
+                for (total, x) in columns.iter_mut().zip(row) {
+                    *total += square(*x);
+                }
+            }
+            norms[1] = columns.into_iter().map(f64::sqrt).collect();
+        }
+        Ok(Self {
+            kind,
+            rows: size("rows")?,
+            cols,
+            seq: size("seq")?,
+            head_dim: size("head_dim")?,
+            norms,
+        })
+    }
+
+    fn of(&self, number: usize, i: usize, want: f64) -> (usize, f64) {
+        match self.kind.as_str() {
+            // sum |a| |b| is at most the product of the norms (Cauchy and Schwarz).
+            "matmul" => {
+                let n = self.norms[1].len();
+                (self.cols, self.norms[0][i / n] * self.norms[1][i % n])
+            }
+            // Values are at most 1 and probabilities sum to 1; a score is at most sqrt(d).
+            "attention" => (
+                self.seq + self.head_dim,
+                1.0 + (self.head_dim as f64).sqrt(),
+            ),
+            // A gradient is p/rows - 1/rows at the target: both are of the size of what is subtracted.
+            "cross_entropy" if number == 1 => (self.cols, want.abs() + 1.0 / self.rows as f64),
+            "cross_entropy" => (self.cols + self.rows, want.abs()),
+            "softmax" | "rmsnorm" => (self.cols, want.abs()),
+            // Terms of the update of param, m and v: weights and gradients are at most 1.
+            "adamw" => (16, want.abs() + [1.0, 1.0, 0.05][number.min(2)]),
+            _ => (16, want.abs()),
+        }
+    }
+}
+
+/// What languages compare: the first 16 hex digits of SHA-256.
+pub fn checksum(output: &[u8]) -> String {
+    let digest = Sha256::digest(output);
+    digest
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
