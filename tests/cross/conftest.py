@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from corpus import write_texts
-from languages import NAMES, ROOT, Language, build, everywhere
+from languages import NAMES, ROOT, Language, PythonServer, build, everywhere
 
 ODD = {
     "model_type": "mixtral", "vocab_size": 331, "hidden_size": 42, "num_hidden_layers": 3, "num_attention_heads": 6,
@@ -48,6 +49,14 @@ def languages(request: pytest.FixtureRequest) -> list[Language]:
     if not (ROOT / "build" / "libcunn.so").is_file():
         pytest.fail("build/libcunn.so is missing: build it with nox -s build")
     return [build(name, request.config.getoption(f"--{name}-root")) for name in NAMES]
+
+
+@pytest.fixture(scope="session")
+def quick(languages: list[Language], tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Language]]:
+    """The three command lines, Python's without its start-up."""
+    server = PythonServer.start(languages[0], tmp_path_factory.mktemp("server"))
+    yield [server, *languages[1:]]
+    server.stop()
 
 
 @pytest.fixture(scope="session")

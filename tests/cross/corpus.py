@@ -5,69 +5,10 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-_WORDS = [
-    *[
-        "the",
-        "kernel",
-        "library",
-        "gives",
-        "one",
-        "result",
-        "in",
-        "every",
-        "language",
-        "because",
-        "each",
-        "sum",
-        "has",
-        "one",
-        "order",
-    ],
-    *[
-        "def",
-        "forward",
-        "self",
-        "x",
-        "return",
-        "router",
-        "experts",
-        "top_k",
-        "weights",
-        "言語",
-        "モデル",
-        "学習",
-        "専門家",
-        "ça",
-        "était",
-        "größer",
-        "naïve",
-    ],
-    *[
-        "0",
-        "1",
-        "2",
-        "42",
-        "3.14",
-        "1e-6",
-        "(",
-        ")",
-        "[",
-        "]",
-        "{",
-        "}",
-        ",",
-        ".",
-        ":",
-        ";",
-        "==",
-        "->",
-        "\\",
-        '"',
-        "'",
-        "#",
-    ],
-    "\t",
-]
+_SENTENCES = """the kernel library gives one result in every language because each sum has one order
+def forward self x return router experts top_k weights 言語 モデル 学習 専門家 ça était größer naïve
+0 1 2 42 3.14 1e-6 ( ) [ ] { } , . : ; == -> \\ " ' #"""
+_WORDS = [*_SENTENCES.split(), "\t"]
 
 
 def write_texts(folder: Path, files: int = 23) -> Path:
