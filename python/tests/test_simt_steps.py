@@ -45,10 +45,11 @@ def test_tiny_trains_to_the_bits_of_cpu_in_f32() -> None:
 def test_tiny_trains_to_the_losses_of_cpu_in_bf16() -> None:
     """Products of 16-bit operands have their device's order, so the losses differ by rounding, term by term.
 
-    A rounding to bf16 moves a value by at most u = 2^-8 of itself, u/sqrt(3) in the root mean square. Both operands of a
-    product are rounded in each of the 2 n_layers + 3 stages from embedding to logits, so a logit moves by sqrt(2 (2 n_layers
-    + 3)) of that; logits of a fresh model have the root mean square 0.02 sqrt(hidden_size) (a norm's output of size 1 times
-    weights of 0.02). A token's loss moves with its target's logit, the mean over N tokens by 1/sqrt(N) of that. c = 4.
+    A rounding to bf16 moves a value by at most u = 2^-8 of itself, u/sqrt(3) in the root mean square. Both
+    operands of a product are rounded in each of the 2 n_layers + 3 stages from embedding to logits, so a logit
+    moves by sqrt(2 (2 n_layers + 3)) of that; logits of a fresh model have the root mean square 0.02
+    sqrt(hidden_size) (a norm's output of size 1 times weights of 0.02). A token's loss moves with its target's
+    logit, the mean over N tokens by 1/sqrt(N) of that. c = 4.
     """
     simt, cpu = train("simt", DType.BF16)[:, 0], train("cpu", DType.BF16)[:, 0]
     logit = 0.02 * CONFIG.hidden_size**0.5
@@ -57,8 +58,8 @@ def test_tiny_trains_to_the_losses_of_cpu_in_bf16() -> None:
 
 
 def decode(device: str, sampling: Sampling) -> tuple[NDArray[np.int32], list[NDArray[np.int32]]]:
-    """The last tokens after NEW steps in which the host neither wrote nor read device memory, then the tokens of a second
-    generator that is read after every step."""
+    """The last tokens after NEW steps in which the host neither wrote nor read device memory, then the tokens
+    of a second generator that is read after every step."""
     with open_backend(device) as backend:
         model = MoETransformer(CONFIG, backend, seed=5)
         generator = Generator(model, PROMPTS, NEW, sampling, stop_at_eos=False)
