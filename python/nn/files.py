@@ -76,8 +76,10 @@ def write_file(path: str | Path, chunks: Iterable[Chunk]) -> None:
     Errors: disk_full, cannot_write; then the old file is untouched and nothing else is left.
     """
     target = Path(path)
-    aside = target.with_name(f".{target.name}.saving")
     try:
+        if target.is_dir():  # before its name is used: / and . have none
+            raise IsADirectoryError(errno.EISDIR, "")
+        aside = target.with_name(f".{target.name}.saving")
         try:
             write_synced(aside, chunks)
             os.replace(aside, target)

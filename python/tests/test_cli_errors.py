@@ -28,6 +28,7 @@ from nn.tokenizer import Tokenizer
         (("init", "--config", "tiny", "--out", "x", "--seed", "9" * 30), f'--seed is "{"9" * 30}", expected an'),
         (("init", "--config", "tiny", "--out", "x", "--ntk-alpha", "nan"), '--ntk-alpha is "nan", expected a number'),
         (("init", "--config", "tiny", "--out", ""), '--out is "", expected a path'),
+        (("init", "--config", "tiny", "--out", "a\udcff"), '--out is "a?", expected a path'),
         (("init", "--config", "tiny", "--out", "x", "--json=1"), "--json has a value, expected none"),
         (("init", "--config", "tiny", "--out"), "--out needs a value, expected one"),
         (("init", "--config", "a" * 300, "--out", "x"), f'unknown preset "{"a" * 300}", expected one of'),
@@ -55,6 +56,22 @@ def test_ids_out_of_range(capsys: pytest.CaptureFixture[str], model: Path, tmp_p
     got = sentence(capsys, 1, "logits", "--model", model, "--ids", "1,259", "--out", tmp_path / "l", *REFERENCE)
     assert got == "token id 259 at position 1, expected 0 to 258"
     assert not (tmp_path / "l").exists()
+
+
+@pytest.mark.parametrize("out", ["/", "."])
+def test_a_file_in_the_place_of_a_folder(capsys: pytest.CaptureFixture[str], model: Path, out: str) -> None:
+    got = sentence(capsys, 1, "logits", "--model", model, "--ids", "1", "--out", out, *REFERENCE)
+    assert got == f"{out}: cannot be written: it is a folder"
+
+
+def test_a_library_that_is_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, model: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "libcunn.so"
+    path.write_text("text")
+    monkeypatch.setenv("CUNN_LIBRARY", str(path))
+    got = sentence(capsys, 1, "logits", "--model", model, "--ids", "1", "--out", tmp_path / "l", "--device", "cpu")
+    assert got == f"{path}: cannot be opened as the library: file too short"
 
 
 def test_sequence_longer_than_the_context(capsys: pytest.CaptureFixture[str], model: Path, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def text(word: str) -> str:
 
 
 def path(word: str) -> str:
-    """A file or folder, which an empty word cannot name."""
+    """A file or folder in UTF-8, as sentences and JSON name it; an empty word cannot be one."""
     if word == "":
         raise ValueError(word)
-    return word
+    return text(word)

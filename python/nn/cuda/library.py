@@ -6,6 +6,7 @@ before any other function is called.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 import sys
@@ -73,7 +74,7 @@ def places(stem: str) -> list[Path]:
 
 
 def library(device: str = "cpu") -> Library:
-    """The library that has this kind of device: libcunn-simt for simt, else libcunn.
+    """The library that has this kind of device: libcunn-simt for simt, else libcunn; for cuda on a V100 libcunn-sm70.
 
     Raises NNError when it is absent, cannot be opened, or speaks another version of the ABI.
     """
@@ -81,8 +82,19 @@ def library(device: str = "cpu") -> Library:
     candidates = places(stem)
     for path in candidates:
         if path.is_file():
-            return _open(str(path))
+            found = _open(str(path))
+            return _or_sm70(found) if device == "cuda" else found
     raise messages.library_missing(name=stem + _SUFFIX, places=", ".join(map(str, candidates)))
+
+
+def _or_sm70(found: Library) -> Library:
+    """The libcunn-sm70 beside a library without a card, where that finds one: it serves what CUDA 13 dropped."""
+    beside = Path(found.path).with_name("libcunn-sm70" + _SUFFIX)
+    if not found.device_count("cuda") and beside.is_file():
+        older = _open(str(beside))
+        if older.device_count("cuda"):
+            return older
+    return found
 
 
 @functools.cache
@@ -97,8 +109,8 @@ def _open(path: str) -> Library:
     try:
         lib = ffi.dlopen(path)
         found = int(lib.cunn_abi_version())
-    except OSError as error:
-        raise messages.library_unreadable(path=path, reason=str(error).removeprefix(f"{path}: ")) from None
+    except OSError:
+        raise messages.library_unreadable(path=path, reason=_loader_says(path)) from None
     except AttributeError:
         raise messages.library_unreadable(path=path, reason="it has no cunn_abi_version") from None
     if found != lib.CUNN_ABI_VERSION:
@@ -107,6 +119,15 @@ def _open(path: str) -> Library:
     if missing:
         raise messages.library_unreadable(path=path, reason=f"it has no {missing[0]}")
     return Library(lib, path, _text(lib.cunn_version()), _text(lib.cunn_build_info()))
+
+
+def _loader_says(path: str) -> str:
+    """Why the loader refuses `path`: its own words, which cffi wraps in others."""
+    try:
+        ctypes.CDLL(path)
+    except OSError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return "the loader gives no reason"
 
 
 def _names() -> list[str]:
