@@ -51,7 +51,8 @@ fn run(asked: &Asked) -> Result<(), Box<dyn Error>> {
                 continue;
             }
             let mut subject = rows.subject(&case.fields(), row)?;
-            let times = time(&mut subject, &asked.protocol, criterions.path())?;
+            let place = (case.name.as_str(), row.as_str());
+            let times = time(place, &mut subject, &asked.protocol, criterions.path())?;
             kept.push(Json::Object(measured(&case.name, row, subject, times)?));
         }
     }
@@ -74,6 +75,7 @@ struct Times {
 
 /// Lets Criterion warm up and sample, and reads its samples back.
 fn time(
+    (case, row): (&str, &str),
     subject: &mut Subject,
     protocol: &Protocol,
     folder: &Path,
@@ -85,9 +87,9 @@ fn time(
         .measurement_time(Duration::from_secs_f64(protocol.seconds.max(1e-3)))
         .warm_up_time(Duration::from_secs_f64(protocol.warmup.max(1e-3)));
     let mut failure = None;
-    let mut group = criterion.benchmark_group("nn");
+    let mut group = criterion.benchmark_group(case);
     group.sampling_mode(SamplingMode::Flat);
-    group.bench_function("row", |bencher| {
+    group.bench_function(row, |bencher| {
         bencher.iter(|| {
             if let Err(error) = (subject.run)() {
                 failure = Some(error);
@@ -98,11 +100,7 @@ fn time(
     if let Some(error) = failure {
         return Err(error.into());
     }
-    let sample = folder
-        .join("nn")
-        .join("row")
-        .join("new")
-        .join("sample.json");
+    let sample = folder.join(case).join(row).join("new").join("sample.json");
     let place = files::text(&sample);
     let object = loads_object(&std::fs::read(&sample)?, &place)?;
     let numbers = |field: &str| -> Result<Vec<f64>, Box<dyn Error>> {

@@ -1,7 +1,6 @@
 //! Runs a subcommand and turns what went wrong into one sentence and an exit code: 2 usage, 1 failure,
 //! 130 Ctrl-C.
 
-use std::error::Error as _;
 use std::ffi::OsString;
 
 use clap::builder::Styles;
@@ -9,6 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use nn_core::{NNError, VERSION, messages};
 
+use crate::arguments::{ordered, shown};
 use crate::commands::{bench, evaluate, generate, info, init, inspect, logits, prepare, train};
 use crate::common::{Failure, end_on_ctrl_c, print};
 
@@ -42,7 +42,9 @@ enum Command {
 /// Runs the command line and returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let outcome = match App::command().try_get_matches_from(&arguments) {
+    let command = App::command();
+    let parsed = ordered(&command, &arguments).and_then(|line| command.try_get_matches_from(line));
+    let outcome = match parsed {
         Ok(matches) => end_on_ctrl_c().and_then(|()| execute(&matches)),
         Err(error) => refused(&error, &arguments),
     };
@@ -92,14 +94,19 @@ fn execute(matches: &ArgMatches) -> Result<(), Failure> {
 
 fn refused(error: &clap::Error, arguments: &[OsString]) -> Result<(), Failure> {
     match error.kind() {
-        ErrorKind::DisplayHelp => print(&error.render().to_string()),
+        ErrorKind::DisplayHelp => print(&help(error, &command_of(arguments))),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             Err(Failure::Help(error.render().to_string()))
         }
-        _ => Err(Failure::Error(usage_sentence(
-            error,
-            &command_of(arguments),
-        ))),
+        _ => Err(Failure::Error(usage_sentence(error, arguments))),
+    }
+}
+
+/// Of the subcommand, with what it requires; else of the program.
+fn help(error: &clap::Error, command: &str) -> String {
+    match App::command().try_get_matches_from([PROGRAM, command, "--help"]) {
+        Err(asked) if asked.kind() == ErrorKind::DisplayHelp => asked.render().to_string(),
+        _ => error.render().to_string(),
     }
 }
 
@@ -119,41 +126,46 @@ fn known() -> Vec<String> {
         .collect()
 }
 
+/// Whether a word stands behind a `--`, where none is an option.
+fn is_behind_dashes(word: &str, arguments: &[OsString]) -> bool {
+    let place = |wanted: &str| {
+        let is_it = |argument: &OsString| shown(argument).split('=').next() == Some(wanted);
+        arguments.iter().position(is_it)
+    };
+    place("--").is_some_and(|dashes| place(word).is_none_or(|word| dashes < word))
+}
+
 /// clap's complaint in our words.
-fn usage_sentence(error: &clap::Error, command: &str) -> NNError {
+fn usage_sentence(error: &clap::Error, arguments: &[OsString]) -> NNError {
+    let command = &command_of(arguments);
     let text = |kind: ContextKind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
         Some(ContextValue::Strings(texts)) => texts.first().cloned().unwrap_or_default(),
         _ => String::new(),
     };
+    let word = text(ContextKind::InvalidArg);
     // "--data <DATA>" names its value too.
-    let option = text(ContextKind::InvalidArg)
-        .split([' ', '='])
-        .next()
-        .unwrap_or_default()
-        .to_string();
+    let option = word.split([' ', '=']).next().unwrap_or_default();
     let value = text(ContextKind::InvalidValue);
     match error.kind() {
-        ErrorKind::MissingRequiredArgument => messages::usage_missing_option(command, &option),
+        ErrorKind::MissingRequiredArgument => messages::usage_missing_option(command, option),
         ErrorKind::InvalidSubcommand => messages::usage_unknown_command(
             &text(ContextKind::InvalidSubcommand),
             &known().join(", "),
         ),
-        ErrorKind::UnknownArgument if option.starts_with('-') => {
-            messages::usage_unknown_option(&option, command)
+        ErrorKind::UnknownArgument
+            if word.starts_with('-') && !is_behind_dashes(&word, arguments) =>
+        {
+            messages::usage_unknown_option(word.split('=').next().unwrap_or_default(), command)
         }
         ErrorKind::UnknownArgument if command == PROGRAM => {
-            messages::usage_unknown_command(&option, &known().join(", "))
+            messages::usage_unknown_command(&word, &known().join(", "))
         }
-        ErrorKind::UnknownArgument => messages::usage_extra_argument(&option, command),
+        ErrorKind::UnknownArgument => messages::usage_extra_argument(&word, command),
         ErrorKind::ValueValidation => {
-            let expected = error
-                .source()
-                .map_or_else(|| "a valid value".to_string(), ToString::to_string);
-            messages::usage_bad_value(&option, &value, &expected)
+            messages::usage_bad_value(option, &value, &text(ContextKind::Custom))
         }
-        ErrorKind::TooManyValues => messages::usage_flag_value(&option),
-        ErrorKind::InvalidUtf8 => messages::usage_bad_value(&option, &value, "UTF-8 text"),
-        _ => messages::usage_missing_value(&option, "one"),
+        ErrorKind::TooManyValues => messages::usage_flag_value(option),
+        _ => messages::usage_missing_value(option, "one"),
     }
 }

@@ -15,6 +15,8 @@ use nn_core::tokenizer::Tokenizer;
 use nn_core::{MoEConfig, NNError, files, messages};
 use nn_cuda::open_backend;
 
+use crate::arguments::{integer, number, text};
+
 /// What ends a subcommand early.
 #[derive(Debug)]
 pub enum Failure {
@@ -40,10 +42,10 @@ pub type Outcome = Result<(), Failure>;
 #[derive(Clone, Debug, Args)]
 pub struct Device {
     /// auto, cpu, cuda, simt or reference
-    #[arg(long, default_value = "auto", allow_hyphen_values = true)]
+    #[arg(long, default_value = "auto", value_parser = text(), allow_hyphen_values = true)]
     pub device: String,
     /// host threads, 0 for all
-    #[arg(long, default_value = "0", value_parser = integer, allow_hyphen_values = true)]
+    #[arg(long, default_value = "0", value_parser = integer(), allow_hyphen_values = true)]
     pub threads: i64,
 }
 
@@ -69,7 +71,7 @@ impl Device {
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Seed {
     /// seed of everything random
-    #[arg(long, default_value = "0", value_parser = integer, allow_hyphen_values = true)]
+    #[arg(long, default_value = "0", value_parser = integer(), allow_hyphen_values = true)]
     seed: i64,
 }
 
@@ -89,7 +91,7 @@ impl Seed {
 #[derive(Clone, Copy, Debug, Args)]
 pub struct NtkAlpha {
     /// serve alpha times the trained context
-    #[arg(long, value_parser = number, allow_hyphen_values = true)]
+    #[arg(long, value_parser = number(), allow_hyphen_values = true)]
     pub ntk_alpha: Option<f64>,
 }
 
@@ -105,35 +107,6 @@ pub struct Quiet {
     /// no progress
     #[arg(long)]
     pub quiet: bool,
-}
-
-/// ASCII digits that make a 64-bit integer.
-pub fn integer(word: &str) -> Result<i64, String> {
-    // 20 characters hold every 64-bit integer.
-    let parsed = if word.len() > 20 {
-        None
-    } else {
-        word.parse().ok()
-    };
-    parsed.ok_or_else(|| "an integer".to_string())
-}
-
-/// A decimal number; neither nan nor inf is one.
-pub fn number(word: &str) -> Result<f64, String> {
-    let plain = word
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    let parsed = if plain { word.parse().ok() } else { None };
-    parsed.ok_or_else(|| "a number".to_string())
-}
-
-/// A file or folder, which an empty word cannot name.
-pub fn path(word: &str) -> Result<String, String> {
-    if word.is_empty() {
-        Err("a path".to_string())
-    } else {
-        Ok(word.to_string())
-    }
 }
 
 /// A preset by its name, or a config.json (or a folder that has one) by its path. Errors:
@@ -159,9 +132,10 @@ pub fn read_config(name: &str, ntk_alpha: Option<f64>) -> Result<MoEConfig, Fail
 
 /// The tokenizer of a checkpoint. Errors: tokenizer_missing, tokenizer_bad.
 pub fn model_tokenizer(folder: &str) -> Result<Tokenizer, Failure> {
-    Ok(Tokenizer::load(
-        &files::plain(Path::new(folder)).join("tokenizer.json"),
-    )?)
+    Ok(Tokenizer::load(&files::join(
+        &files::plain(Path::new(folder)),
+        "tokenizer.json",
+    ))?)
 }
 
 /// Text to stdout, at once.

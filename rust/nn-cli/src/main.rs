@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod arguments;
 mod commands;
 mod common;
 mod progress;

@@ -1,7 +1,9 @@
 //! nn-rs as a user runs it, on the reference device: exit codes, sentences, and a run that resumes to
 //! the same bytes.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -58,6 +60,53 @@ fn usage_is_2_and_failure_is_1() {
             "error: unexpected argument \"x\", see info --help",
         ),
         (
+            vec!["info", "more words"],
+            2,
+            "error: unexpected argument \"more words\", see info --help",
+        ),
+        (
+            vec!["info", "--", "--json"],
+            2,
+            "error: unexpected argument \"--json\", see info --help",
+        ),
+        (
+            vec!["info", "--no such=1", "--", "x"],
+            2,
+            "error: unknown option --no such of info, see info --help",
+        ),
+        (
+            // The line is taken apart before a value is read, and read before one is missed.
+            vec!["init", "--seed", "1.5", "--foo"],
+            2,
+            "error: unknown option --foo of init, see init --help",
+        ),
+        (
+            vec!["init", "--seed", "1.5"],
+            2,
+            "error: --seed is \"1.5\", expected an integer",
+        ),
+        (
+            // Of an option that comes twice the last counts.
+            vec!["init", "--seed", "1.5", "--seed", "1"],
+            2,
+            "error: init needs --config, see init --help",
+        ),
+        (
+            vec![
+                "logits",
+                "--model",
+                "./no//such/",
+                "--ids",
+                "1",
+                "--out",
+                "x",
+                "--device",
+                "reference",
+            ],
+            1,
+            "error: no/such: no such folder, expected a checkpoint folder",
+        ),
+        (
             vec!["eval", "--model"],
             2,
             "error: --model needs a value, expected one",
@@ -84,6 +133,49 @@ fn usage_is_2_and_failure_is_1() {
         ),
     ] {
         assert_eq!(fails(&arguments), (code, sentence.to_string()));
+    }
+}
+
+#[test]
+fn words_that_are_not_utf_8_are_refused_in_their_turn() {
+    let bad = OsStr::from_bytes(b"a\xff\xe2\x82");
+    let options = ["--out", "--dtype"].map(OsStr::new);
+    let (out, dtype, init) = (options[0], options[1], OsStr::new("init"));
+    for (arguments, sentence) in [
+        (
+            vec![init, out, bad],
+            "error: --out is \"a???\", expected a path",
+        ),
+        (
+            vec![init, dtype, bad, out, bad],
+            "error: --dtype is \"a???\", expected UTF-8 text",
+        ),
+        (
+            vec![init, out, bad, OsStr::new("--foo")],
+            "error: unknown option --foo of init, see init --help",
+        ),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_nn-rs"))
+            .args(arguments)
+            .output()
+            .expect("nn-rs runs");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), text.trim_end()), (Some(2), sentence));
+    }
+}
+
+#[test]
+fn a_file_is_not_written_over_a_folder() {
+    let home = tempfile::tempdir().expect("a folder");
+    let (model, html) = (home.path().join("model"), home.path().join("page"));
+    let (model, page) = (model.to_string_lossy(), html.to_string_lossy());
+    fs::create_dir(&html).expect("a folder");
+    let device = ["--device", "reference"];
+    succeeds(&[&["init", "--config", "tiny", "--out", &model], &device[..]].concat());
+    for (given, named) in [(&format!("{page}/"), &*page), (&"/".to_string(), "/")] {
+        let logits = ["logits", "--model", &model, "--ids", "1", "--out", given];
+        let sentence = format!("error: {named}: cannot be written: it is a folder");
+        assert_eq!(fails(&[&logits, &device[..]].concat()), (1, sentence));
     }
 }
 

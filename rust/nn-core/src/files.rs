@@ -54,6 +54,15 @@ pub fn plain(path: &Path) -> PathBuf {
     }
 }
 
+/// A file of a folder; of the folder `.` it is the name alone.
+pub fn join(folder: &Path, name: impl AsRef<Path>) -> PathBuf {
+    if folder == Path::new(".") {
+        name.as_ref().to_path_buf()
+    } else {
+        folder.join(name)
+    }
+}
+
 /// The file's bytes. `kind` says what kind of folder it should be in. Errors: file_missing,
 /// cannot_read.
 pub fn read_bytes(path: &Path, kind: &str) -> Result<Vec<u8>> {
@@ -129,6 +138,12 @@ fn beside(path: &Path) -> PathBuf {
 /// Errors: disk_full, cannot_write; then the old file is untouched and nothing else is left.
 pub fn write_file(path: &Path, content: &mut Content) -> Result<()> {
     let path = &plain(path);
+    if path.is_dir() {
+        return Err(cannot_write(
+            path,
+            &io::Error::from_raw_os_error(libc::EISDIR),
+        ));
+    }
     let aside = beside(path);
     let written = write_synced(&aside, path, content)
         .and_then(|()| fs::rename(&aside, path).map_err(|error| cannot_write(path, &error)));
@@ -196,7 +211,7 @@ impl FolderSave {
 
     /// Writes one file.
     pub fn write(&self, name: &str, content: &mut Content) -> Result<()> {
-        write_synced(&self.aside.join(name), &self.path.join(name), content)
+        write_synced(&self.aside.join(name), &join(&self.path, name), content)
     }
 
     /// Makes the files appear.

@@ -288,6 +288,11 @@ pub fn checkpoint_index_extra(path: &str, file: &str, name: &str) -> NNError {
 }
 
 #[rustfmt::skip]
+pub fn quantized_weights(place: &str, kind: &str) -> NNError {
+    NNError::new("quantized_weights", 1, format!("{place}: the weights are quantized ({kind}), expected f32, bf16 or f16"))
+}
+
+#[rustfmt::skip]
 pub fn checkpoint_no_training_state(path: &str, file: &str) -> NNError {
     NNError::new("checkpoint_no_training_state", 1, format!("{path}: no {file}, expected in a folder to resume from"))
 }

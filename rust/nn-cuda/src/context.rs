@@ -19,7 +19,7 @@ use crate::sys::Table;
 /// A context of libcunn: a device, its stream, its threads and its buffers. It lives as long as the
 /// last of its buffers.
 ///
-/// One thread at a time: a second one that calls meanwhile gets [`Status::Busy`].
+/// One thread at a time: a second one that calls meanwhile gets [`nn_core::tensor::Status::Busy`].
 #[derive(Debug)]
 pub struct Context {
     core: Arc<Core>,

@@ -9,17 +9,18 @@ use nn_core::json_strict::{Json, Object, describe, dumps, loads_object};
 use nn_core::{RUSTC_VERSION, VERSION, files, messages};
 
 use super::info::machine;
-use crate::common::{AsJson, Device, Outcome, Quiet, path, print, readable};
+use crate::arguments::path;
+use crate::common::{AsJson, Device, Outcome, Quiet, print, readable};
 use crate::progress::ProgressBar;
 
 /// Time the kernels and the model: medians with a bootstrap 95% interval.
 #[derive(Debug, Args)]
 pub struct Options {
     /// the description of what is measured: benchmarks/cases.json
-    #[arg(long, required = true, value_parser = path, allow_hyphen_values = true)]
+    #[arg(long, required = true, value_parser = path(), allow_hyphen_values = true)]
     cases: String,
     /// the JSON file to write, every sample in it
-    #[arg(long, required = true, value_parser = path, allow_hyphen_values = true)]
+    #[arg(long, required = true, value_parser = path(), allow_hyphen_values = true)]
     out: String,
     #[command(flatten)]
     device: Device,

@@ -10,8 +10,9 @@ use nn_core::train::data::{Tokens, load_data, prepared_of, tokens_of_text};
 use nn_core::train::evaluate::evaluate;
 use nn_core::{files, messages};
 
+use crate::arguments::{integer, path};
 use crate::common::{
-    AsJson, Device, Failure, NtkAlpha, Outcome, Quiet, integer, model_tokenizer, path, print_result,
+    AsJson, Device, Failure, NtkAlpha, Outcome, Quiet, model_tokenizer, print_result,
 };
 use crate::progress::ProgressBar;
 
@@ -19,16 +20,16 @@ use crate::progress::ProgressBar;
 #[derive(Debug, Args)]
 pub struct Options {
     /// a checkpoint folder
-    #[arg(long, required = true, value_parser = path, allow_hyphen_values = true)]
+    #[arg(long, required = true, value_parser = path(), allow_hyphen_values = true)]
     model: String,
     /// a prepared folder (its held-out split), or text
-    #[arg(long, required = true, value_parser = path, allow_hyphen_values = true)]
+    #[arg(long, required = true, value_parser = path(), allow_hyphen_values = true)]
     data: Vec<String>,
     /// sequences at once
-    #[arg(long, default_value = "8", value_parser = integer, allow_hyphen_values = true)]
+    #[arg(long, default_value = "8", value_parser = integer(), allow_hyphen_values = true)]
     batch: i64,
     /// tokens of a sequence, 0: 128 or the context if shorter
-    #[arg(long, default_value = "0", value_parser = integer, allow_hyphen_values = true)]
+    #[arg(long, default_value = "0", value_parser = integer(), allow_hyphen_values = true)]
     seq: i64,
     #[command(flatten)]
     device: Device,

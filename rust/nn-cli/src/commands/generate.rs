@@ -11,9 +11,9 @@ use nn_core::model::generate::{Generator, Sampling};
 use nn_core::model::transformer::{self, MoETransformer};
 use nn_core::tokenizer::Tokenizer;
 
+use crate::arguments::{integer, number, path, text};
 use crate::common::{
-    AsJson, Device, Failure, NtkAlpha, Outcome, Quiet, Seed, integer, model_tokenizer, number,
-    path, print, print_result,
+    AsJson, Device, Failure, NtkAlpha, Outcome, Quiet, Seed, model_tokenizer, print, print_result,
 };
 
 const DEFAULT_NEW_TOKENS: usize = 128;
@@ -24,22 +24,22 @@ const WINDOW: usize = 32;
 #[derive(Debug, Args)]
 pub struct Options {
     /// a checkpoint folder
-    #[arg(long, required = true, value_parser = path, allow_hyphen_values = true)]
+    #[arg(long, required = true, value_parser = path(), allow_hyphen_values = true)]
     model: String,
     /// the text to continue
-    #[arg(long, required = true, allow_hyphen_values = true)]
+    #[arg(long, required = true, value_parser = text(), allow_hyphen_values = true)]
     prompt: String,
     /// at most 128, or what the context leaves, by default
-    #[arg(long, value_parser = integer, allow_hyphen_values = true)]
+    #[arg(long, value_parser = integer(), allow_hyphen_values = true)]
     max_new_tokens: Option<i64>,
     /// 0: always the most likely token
-    #[arg(long, default_value = "1.0", value_parser = number, allow_hyphen_values = true)]
+    #[arg(long, default_value = "1.0", value_parser = number(), allow_hyphen_values = true)]
     temperature: f64,
     /// only the k most likely tokens, 0: all
-    #[arg(long, default_value = "0", value_parser = integer, allow_hyphen_values = true)]
+    #[arg(long, default_value = "0", value_parser = integer(), allow_hyphen_values = true)]
     top_k: i64,
     /// only the likeliest that sum to p, 1: all
-    #[arg(long, default_value = "1.0", value_parser = number, allow_hyphen_values = true)]
+    #[arg(long, default_value = "1.0", value_parser = number(), allow_hyphen_values = true)]
     top_p: f64,
     #[command(flatten)]
     device: Device,

@@ -12,8 +12,9 @@ use nn_core::tensor::TensorError;
 use nn_core::tokenizer::Tokenizer;
 use nn_core::train::trainer::training_dtype;
 
+use crate::arguments::{path, text};
 use crate::common::{
-    AsJson, Device, Failure, NtkAlpha, Outcome, Quiet, Seed, path, print_result, read_config,
+    AsJson, Device, Failure, NtkAlpha, Outcome, Quiet, Seed, print_result, read_config,
 };
 use crate::progress::ProgressBar;
 
@@ -21,16 +22,16 @@ use crate::progress::ProgressBar;
 #[derive(Debug, Args)]
 pub struct Options {
     /// a preset (tiny, small, 6.9b) or a config.json
-    #[arg(long, required = true, value_parser = path, allow_hyphen_values = true)]
+    #[arg(long, required = true, value_parser = path(), allow_hyphen_values = true)]
     config: String,
     /// the folder to write
-    #[arg(long, required = true, value_parser = path, allow_hyphen_values = true)]
+    #[arg(long, required = true, value_parser = path(), allow_hyphen_values = true)]
     out: String,
     /// f32 or bf16
-    #[arg(long, default_value = "f32", allow_hyphen_values = true)]
+    #[arg(long, default_value = "f32", value_parser = text(), allow_hyphen_values = true)]
     dtype: String,
     /// a tokenizer.json to put beside
-    #[arg(long, value_parser = path, allow_hyphen_values = true)]
+    #[arg(long, value_parser = path(), allow_hyphen_values = true)]
     tokenizer: Option<String>,
     #[command(flatten)]
     device: Device,

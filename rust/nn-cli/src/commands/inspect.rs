@@ -9,21 +9,20 @@ use nn_core::model::inspection::{LayerRouting, inspect_routing};
 use nn_core::model::transformer::{self, MoETransformer};
 use nn_core::{files, messages};
 
-use crate::common::{
-    AsJson, Device, NtkAlpha, Outcome, model_tokenizer, path, print, print_result,
-};
+use crate::arguments::{path, text};
+use crate::common::{AsJson, Device, NtkAlpha, Outcome, model_tokenizer, print, print_result};
 
 /// Show the experts chosen per token and layer, the router's entropy and the load per expert.
 #[derive(Debug, Args)]
 pub struct Options {
     /// a checkpoint folder
-    #[arg(long, required = true, value_parser = path, allow_hyphen_values = true)]
+    #[arg(long, required = true, value_parser = path(), allow_hyphen_values = true)]
     model: String,
     /// the text to look at
-    #[arg(long, required = true, allow_hyphen_values = true)]
+    #[arg(long, required = true, value_parser = text(), allow_hyphen_values = true)]
     prompt: String,
     /// a page to write: tokens by layers, coloured by expert
-    #[arg(long, value_parser = path, allow_hyphen_values = true)]
+    #[arg(long, value_parser = path(), allow_hyphen_values = true)]
     html: Option<String>,
     #[command(flatten)]
     device: Device,

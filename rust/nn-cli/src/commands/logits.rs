@@ -9,19 +9,20 @@ use nn_core::model::safetensors::{TensorEntry, save_file};
 use nn_core::model::transformer::{self, MoETransformer};
 use nn_core::tensor::HostVec;
 
-use crate::common::{AsJson, Device, Failure, NtkAlpha, Outcome, path, print_result};
+use crate::arguments::{path, text};
+use crate::common::{AsJson, Device, Failure, NtkAlpha, Outcome, print_result};
 
 /// Write the logits of a sequence of ids.
 #[derive(Debug, Args)]
 pub struct Options {
     /// a checkpoint folder
-    #[arg(long, required = true, value_parser = path, allow_hyphen_values = true)]
+    #[arg(long, required = true, value_parser = path(), allow_hyphen_values = true)]
     model: String,
     /// token ids, for example 1,2,3
-    #[arg(long, required = true, allow_hyphen_values = true)]
+    #[arg(long, required = true, value_parser = text(), allow_hyphen_values = true)]
     ids: String,
     /// the .safetensors file to write: "logits" [1, T, V] f32
-    #[arg(long, required = true, value_parser = path, allow_hyphen_values = true)]
+    #[arg(long, required = true, value_parser = path(), allow_hyphen_values = true)]
     out: String,
     #[command(flatten)]
     device: Device,

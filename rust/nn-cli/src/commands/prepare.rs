@@ -6,23 +6,24 @@ use clap::Args;
 use nn_core::json_strict::Object;
 use nn_core::train::prepare::prepare;
 
-use crate::common::{AsJson, Outcome, Quiet, integer, path, print_result};
+use crate::arguments::{integer, path};
+use crate::common::{AsJson, Outcome, Quiet, print_result};
 use crate::progress::ProgressBar;
 
 /// Turn text into tokens: tokenizer.json, train.bin, heldout.bin, data.json.
 #[derive(Debug, Args)]
 pub struct Options {
     /// a file or folder of text; may be repeated
-    #[arg(long, required = true, value_parser = path, allow_hyphen_values = true)]
+    #[arg(long, required = true, value_parser = path(), allow_hyphen_values = true)]
     data: Vec<String>,
     /// the folder to write
-    #[arg(long, required = true, value_parser = path, allow_hyphen_values = true)]
+    #[arg(long, required = true, value_parser = path(), allow_hyphen_values = true)]
     out: String,
     /// tokens of the BPE that is learned
-    #[arg(long, default_value = "4096", value_parser = integer, allow_hyphen_values = true)]
+    #[arg(long, default_value = "4096", value_parser = integer(), allow_hyphen_values = true)]
     vocab_size: i64,
     /// a tokenizer.json, or bytes
-    #[arg(long, value_parser = path, allow_hyphen_values = true)]
+    #[arg(long, value_parser = path(), allow_hyphen_values = true)]
     tokenizer: Option<String>,
     #[command(flatten)]
     json: AsJson,

@@ -21,9 +21,9 @@ use nn_core::train::trainer::{
 use nn_core::{files, messages};
 
 use super::prepare::prepared;
+use crate::arguments::{integer, number, path, text};
 use crate::common::{
-    AsJson, CtrlC, Device, Failure, NtkAlpha, Outcome, Quiet, Seed, integer, number, path,
-    print_result, read_config,
+    AsJson, CtrlC, Device, Failure, NtkAlpha, Outcome, Quiet, Seed, print_result, read_config,
 };
 use crate::progress::ProgressBar;
 
@@ -36,55 +36,55 @@ const FREE_ON_RESUME: [&str; 8] = [
 #[derive(Debug, Args)]
 pub struct Options {
     /// a prepared folder, or text files and folders
-    #[arg(long, required = true, value_parser = path, allow_hyphen_values = true)]
+    #[arg(long, required = true, value_parser = path(), allow_hyphen_values = true)]
     data: Vec<String>,
     /// the checkpoint folder to write
-    #[arg(long, required = true, value_parser = path, allow_hyphen_values = true)]
+    #[arg(long, required = true, value_parser = path(), allow_hyphen_values = true)]
     out: String,
     /// a preset (tiny, small, 6.9b) or a config.json
-    #[arg(long, default_value = "small", value_parser = path, allow_hyphen_values = true)]
+    #[arg(long, default_value = "small", value_parser = path(), allow_hyphen_values = true)]
     config: String,
     /// optimizer steps
-    #[arg(long, default_value = "1000", value_parser = integer, allow_hyphen_values = true)]
+    #[arg(long, default_value = "1000", value_parser = integer(), allow_hyphen_values = true)]
     steps: i64,
     /// instead of --steps: as many as fit
-    #[arg(long, default_value = "0.0", value_parser = number, allow_hyphen_values = true)]
+    #[arg(long, default_value = "0.0", value_parser = number(), allow_hyphen_values = true)]
     minutes: f64,
     /// sequences of a micro-batch
-    #[arg(long, default_value = "8", value_parser = integer, allow_hyphen_values = true)]
+    #[arg(long, default_value = "8", value_parser = integer(), allow_hyphen_values = true)]
     batch: i64,
     /// tokens of a sequence
-    #[arg(long, default_value = "128", value_parser = integer, allow_hyphen_values = true)]
+    #[arg(long, default_value = "128", value_parser = integer(), allow_hyphen_values = true)]
     seq: i64,
     /// micro-batches of a step
-    #[arg(long, default_value = "1", value_parser = integer, allow_hyphen_values = true)]
+    #[arg(long, default_value = "1", value_parser = integer(), allow_hyphen_values = true)]
     accumulate: i64,
     /// peak learning rate
-    #[arg(long, default_value = "0.001", value_parser = number, allow_hyphen_values = true)]
+    #[arg(long, default_value = "0.001", value_parser = number(), allow_hyphen_values = true)]
     lr: f64,
     /// learning rate at the end
-    #[arg(long, default_value = "0.0001", value_parser = number, allow_hyphen_values = true)]
+    #[arg(long, default_value = "0.0001", value_parser = number(), allow_hyphen_values = true)]
     lr_min: f64,
     /// share of the steps that warms up
-    #[arg(long, default_value = "0.05", value_parser = number, allow_hyphen_values = true)]
+    #[arg(long, default_value = "0.05", value_parser = number(), allow_hyphen_values = true)]
     warmup: f64,
     /// of matrices
-    #[arg(long, default_value = "0.1", value_parser = number, allow_hyphen_values = true)]
+    #[arg(long, default_value = "0.1", value_parser = number(), allow_hyphen_values = true)]
     weight_decay: f64,
     /// clip the gradient's norm, 0: never
-    #[arg(long, default_value = "1.0", value_parser = number, allow_hyphen_values = true)]
+    #[arg(long, default_value = "1.0", value_parser = number(), allow_hyphen_values = true)]
     max_norm: f64,
     /// steps, 0: ten times a run
-    #[arg(long, default_value = "0", value_parser = integer, allow_hyphen_values = true)]
+    #[arg(long, default_value = "0", value_parser = integer(), allow_hyphen_values = true)]
     eval_every: i64,
     /// steps, 0: at the end
-    #[arg(long, default_value = "0", value_parser = integer, allow_hyphen_values = true)]
+    #[arg(long, default_value = "0", value_parser = integer(), allow_hyphen_values = true)]
     save_every: i64,
     /// older checkpoints to keep as OUT/step-N
-    #[arg(long, default_value = "0", value_parser = integer, allow_hyphen_values = true)]
+    #[arg(long, default_value = "0", value_parser = integer(), allow_hyphen_values = true)]
     keep: i64,
     /// f32 or bf16 (with f32 master weights)
-    #[arg(long, default_value = "f32", allow_hyphen_values = true)]
+    #[arg(long, default_value = "f32", value_parser = text(), allow_hyphen_values = true)]
     dtype: String,
     /// less memory, a third more work
     #[arg(long)]
@@ -219,8 +219,8 @@ fn go(
     let Seen { last, heldout, .. } = seen;
     if last.is_some() {
         plot_loss(
-            &trainer.out.join("metrics.jsonl"),
-            &trainer.out.join("loss.png"),
+            &files::join(&trainer.out, "metrics.jsonl"),
+            &files::join(&trainer.out, "loss.png"),
         )?;
     }
     let o = &trainer.options;
@@ -285,7 +285,7 @@ impl Observer for Seen {
         if self.keep == 0 {
             return Ok(());
         }
-        let target = out.join(format!("step-{step:08}"));
+        let target = files::join(out, format!("step-{step:08}"));
         keep_copy(out, &target, self.keep).map_err(|error| files::cannot_write(&target, &error))
     }
 }
@@ -371,7 +371,7 @@ fn open_data(
     if let Some(folder) = prepared_of(paths)? {
         return Ok(Arc::new(load_data(Path::new(folder))?));
     }
-    let folder = out.join("data");
+    let folder = files::join(&files::plain(out), "data");
     if !(resume && is_prepared(&folder)) {
         prepared(paths, &folder, vocab_size as i64, None, quiet)?;
     }

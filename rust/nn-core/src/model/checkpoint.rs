@@ -86,7 +86,7 @@ impl Checkpoint {
 
     /// Where tokenizer.json is, or would be.
     pub fn tokenizer_path(&self) -> PathBuf {
-        self.path.join("tokenizer.json")
+        files::join(&self.path, "tokenizer.json")
     }
 
     fn shard(&self, name: &str) -> Result<&SafetensorsFile> {
@@ -99,7 +99,7 @@ impl Checkpoint {
     }
 
     fn training_file(&self, name: &str) -> Result<PathBuf> {
-        let path = self.path.join(name);
+        let path = files::join(&self.path, name);
         if !path.exists() {
             return Err(messages::checkpoint_no_training_state(
                 &files::text(&self.path),
@@ -153,13 +153,13 @@ pub fn load_checkpoint(folder: &Path) -> Result<Checkpoint> {
     let folder = &files::plain(folder);
     files::require_folder(folder, KIND)?;
     files::recover(folder).map_err(|error| files::cannot_write(folder, &error))?;
-    let config_path = folder.join("config.json");
+    let config_path = files::join(folder, "config.json");
     let config = files::read_bytes(&config_path, KIND)?;
     let config = MoEConfig::from_json(&config, &files::text(&config_path))?;
-    let single = folder.join("model.safetensors");
+    let single = files::join(folder, "model.safetensors");
     let shards = if single.exists() {
         vec![SafetensorsFile::open(&single, KIND)?]
-    } else if folder.join(INDEX).exists() {
+    } else if files::join(folder, INDEX).exists() {
         open_shards(folder)?
     } else {
         return Err(messages::checkpoint_no_weights(&files::text(folder)));
@@ -171,7 +171,7 @@ pub fn load_checkpoint(folder: &Path) -> Result<Checkpoint> {
 
 /// The files that the index names, in the order of their names' bytes, holding exactly what it says.
 fn open_shards(folder: &Path) -> Result<Vec<SafetensorsFile>> {
-    let path = folder.join(INDEX);
+    let path = files::join(folder, INDEX);
     let index_path = files::text(&path);
     let index = loads_object(&files::read_bytes(&path, KIND)?, &index_path)?;
     let weight_map = Fields::new(&index, index_path.clone()).object("weight_map")?;
@@ -191,7 +191,7 @@ fn open_shards(folder: &Path) -> Result<Vec<SafetensorsFile>> {
     listed.sort_unstable();
     let mut shards = Vec::new();
     for file in listed {
-        let shard = SafetensorsFile::open(&folder.join(file), KIND)?;
+        let shard = SafetensorsFile::open(&files::join(folder, file), KIND)?;
         for name in &wanted[file] {
             if shard.tensors().get(name).is_none() {
                 return Err(messages::checkpoint_index_missing(

@@ -175,7 +175,7 @@ pub struct Data {
 impl Data {
     /// Of the tokenizer.json.
     pub fn tokenizer_path(&self) -> PathBuf {
-        self.path.join("tokenizer.json")
+        files::join(&self.path, "tokenizer.json")
     }
 
     /// "train" or "heldout". Errors: data_empty_split.
@@ -221,7 +221,7 @@ pub fn load_data(folder: &Path) -> Result<Data> {
     let folder = &files::plain(folder);
     files::require_folder(folder, KIND)?;
     files::recover(folder).map_err(|error| files::cannot_write(folder, &error))?;
-    let meta = folder.join("data.json");
+    let meta = files::join(folder, "data.json");
     if !meta.is_file() {
         return Err(messages::data_not_prepared(&files::text(folder)));
     }
@@ -242,7 +242,7 @@ pub fn load_data(folder: &Path) -> Result<Data> {
         let split = Fields::new(fields.object(name)?, format!("{place}: {name}"));
         let (tokens, bytes) = (split.integer("tokens")?, split.integer("bytes")?);
         open_tokens(
-            &folder.join(format!("{name}.bin")),
+            &files::join(folder, format!("{name}.bin")),
             tokens,
             bytes,
             vocab_size,

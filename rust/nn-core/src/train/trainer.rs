@@ -264,7 +264,7 @@ impl Trainer {
             Some(checkpoint) => restore(&model, &data, &options, &gpu, checkpoint)?,
             None => 0,
         };
-        let metrics = MetricsFile::new(&out.join("metrics.jsonl"), step)?;
+        let metrics = MetricsFile::new(&files::join(out, "metrics.jsonl"), step)?;
         Ok(Self {
             schedule: options.schedule(),
             options,
@@ -477,7 +477,7 @@ fn restore(
 }
 
 fn state_path(checkpoint: &Checkpoint) -> String {
-    files::text(&checkpoint.path.join("trainer_state.json"))
+    files::text(&files::join(&checkpoint.path, "trainer_state.json"))
 }
 
 /// The options of the run that wrote a checkpoint. Errors: those of the readers and of `validate`.
