@@ -94,7 +94,8 @@ def rust_source(table: Table) -> str:
     ]
     kinds = {"str": "&str", "int": "impl Integer"}
     for message in table.messages:
-        names = {name: {"where": "place"}.get(name, name) for name, _ in message.fields}  # where is a keyword
+        keywords = {"where": "place", "type": "kind"}
+        names = {name: keywords.get(name, name) for name, _ in message.fields}
         items = [f"{names[name]}: {kinds[kind]}" for name, kind in message.fields]
         head = f"pub fn {message.key}({', '.join(items)}) -> NNError {{"
         if len(head) > 100:
@@ -128,7 +129,10 @@ def go_source(table: Table) -> str:
     out += [f"\tsyscall.{name}:{' ' * (width - len(name) + 1)}{json.dumps(text)}," for name, text in table.reasons.items()]
     out += ["}"]
     for message in table.messages:
-        names = {name: re.sub("_(.)", lambda match: match[1].upper(), name) for name, _ in message.fields}
+        keywords = {"type": "kind"}
+        names = {
+            name: re.sub("_(.)", lambda match: match[1].upper(), keywords.get(name, name)) for name, _ in message.fields
+        }
         arguments = ""
         for i, (name, kind) in enumerate(message.fields):
             last = i + 1 == len(message.fields) or message.fields[i + 1][1] != kind

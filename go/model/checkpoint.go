@@ -206,7 +206,7 @@ func (c *Checkpoint) openShards() error {
 		}
 		for _, name := range shard.Names {
 			if weightMap.Get(name) != file {
-				return messages.CheckpointIndexExtra(indexPath, jsonstrict.Quote(name), file)
+				return messages.CheckpointIndexExtra(indexPath, file, jsonstrict.Quote(name))
 			}
 		}
 	}

@@ -141,8 +141,8 @@ type LoadOptions struct {
 	DType     *tensor.DType
 	Training  bool
 	Recompute bool
-	// NTKAlpha is 0 for the stored one.
-	NTKAlpha float64
+	// NTKAlpha is nil for the stored one.
+	NTKAlpha *float64
 }
 
 // LoadMoETransformer is the model of a Mixtral folder. Errors: those of LoadCheckpoint and NewMoETransformer.
@@ -157,9 +157,9 @@ func LoadMoETransformer(path string, backend tensor.Backend, options LoadOptions
 
 func fromCheckpoint(checkpoint *Checkpoint, backend tensor.Backend, options LoadOptions) (*MoETransformer, error) {
 	config := checkpoint.Config
-	if options.NTKAlpha != 0 {
+	if options.NTKAlpha != nil {
 		var err error
-		if config, err = config.WithNTKAlpha(options.NTKAlpha); err != nil {
+		if config, err = config.WithNTKAlpha(*options.NTKAlpha); err != nil {
 			return nil, err
 		}
 	}

@@ -118,6 +118,7 @@ func (t *Tokenizer) readAdded(value jsonstrict.Value) error {
 	if value != nil && !ok {
 		return errNotOurs
 	}
+	free := len(t.ids)
 	for _, entry := range list {
 		object, ok := entry.(*jsonstrict.Object)
 		if !ok {
@@ -125,24 +126,32 @@ func (t *Tokenizer) readAdded(value jsonstrict.Value) error {
 		}
 		added := jsonstrict.NewFields(object, "")
 		id, content, special := added.Integer("id"), added.String("content"), added.Boolean("special")
-		if added.Err() != nil || id < 0 || content == "" {
+		if added.Err() != nil || id < 0 {
 			return errNotOurs
 		}
-		if known, there := t.ids[content]; there {
-			id = known
-		}
-		t.ids[content], t.tokens[id] = id, content
-		if special {
-			t.special[id] = true
+		if content == "" { // passed over, as by the library
 			continue
 		}
+		// The id is the model's, or the next free one whatever the file says.
+		id, known := t.ids[content]
+		if !known {
+			id = free
+			free++
+		}
+		t.ids[content], t.tokens[id] = id, content
 		for _, flag := range []string{"single_word", "lstrip", "rstrip"} {
-			if object.Get(flag) == true {
+			if !special && object.Get(flag) == true {
 				return errNotOurs
 			}
 		}
-		t.literal = append(t.literal, content)
+		if special {
+			t.special[id] = true
+		}
+		if !slices.Contains(t.literal, content) {
+			t.literal = append(t.literal, content)
+		}
 	}
+	t.literal = slices.DeleteFunc(t.literal, func(content string) bool { return t.special[t.ids[content]] })
 	slices.SortStableFunc(t.literal, func(a, b string) int { return len(b) - len(a) })
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"unicode/utf8"
 )
@@ -17,6 +18,13 @@ type corpus struct {
 	Broken []struct {
 		Hex, Decoded string
 		IDs          []int
+	}
+	Added []struct {
+		Entries     json.RawMessage
+		Text        string
+		IDs         []uint32
+		Largest     int
+		LastDecoded string `json:"last_decoded"`
 	}
 }
 
@@ -70,6 +78,29 @@ func TestBytesThatAreNotUTF8(t *testing.T) {
 		if got, want := tok.Encode(string(data)), tok.Encode(each.Decoded); !slices.Equal(got, want) {
 			t.Errorf("%s: encoded as %v, want as its text %v", each.Hex, got, want)
 		}
+	}
+}
+
+// An added token has the model's id or the next free one; one that is special is no part of text.
+func TestAddedTokens(t *testing.T) {
+	tok, c := hard(t)
+	for _, each := range c.Added {
+		head, tail, found := strings.Cut(string(tok.JSON), "\n  ],\n  \"normalizer\"")
+		entries := strings.Trim(string(each.Entries), "[]")
+		added, err := New([]byte(head+", "+entries+"\n  ],\n  \"normalizer\""+tail), "f")
+		if err != nil || !found {
+			t.Fatal(entries, err)
+		}
+		if got := added.Encode(each.Text); !slices.Equal(got, each.IDs) || added.VocabSize != each.Largest+1 {
+			t.Errorf("%s: got %v of %d, want %v of %d", entries, got, added.VocabSize, each.IDs, each.Largest+1)
+		}
+		last := []int{each.Largest - 3, each.Largest - 2, each.Largest - 1, each.Largest}
+		if got := added.Decode(last); got != each.LastDecoded {
+			t.Errorf("%s: decoded %q, want %q", entries, got, each.LastDecoded)
+		}
+	}
+	if len(c.Added) < 3 {
+		t.Errorf("only %d cases", len(c.Added))
 	}
 }
 

@@ -42,7 +42,7 @@ func NewMetricsFile(path string, keepSteps int) (*MetricsFile, error) {
 
 func (m *MetricsFile) open() error {
 	folder, _ := files.Split(m.Path)
-	if err := os.MkdirAll(folder, 0o777); err != nil {
+	if err := files.MakeFolder(folder); err != nil {
 		return err
 	}
 	if err := files.WriteFile(m.Path, files.Content(m.kept.Bytes())); err != nil {

@@ -201,6 +201,10 @@ def checkpoint_index_extra(*, path: str, file: str, name: str) -> NNError:
     return NNError("checkpoint_index_extra", 1, f"{path}: {file} holds tensor {name}, expected in weight_map too")
 
 
+def quantized_weights(*, where: str, type: str) -> NNError:
+    return NNError("quantized_weights", 1, f"{where}: the weights are quantized ({type}), expected f32, bf16 or f16")
+
+
 def checkpoint_no_training_state(*, path: str, file: str) -> NNError:
     return NNError("checkpoint_no_training_state", 1, f"{path}: no {file}, expected in a folder to resume from")
 

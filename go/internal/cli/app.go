@@ -77,6 +77,7 @@ func (a *app) root() *cobra.Command {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(flagError)
+	helpOf(root)
 	commands := []*cobra.Command{
 		a.bench(), a.eval(), a.generate(), a.info(), a.initialise(), a.inspect(), a.logits(), a.prepare(), a.train(),
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,6 +60,12 @@ func TestRefused(t *testing.T) {
 		{"logits --model m --ids , --out f", 2, "no token ids, expected at least one"},
 		{"logits --model m --ids 1,x --out f", 2, `--ids is "1,x", expected ids such as 1,2,3`},
 		{"logits --model /none --ids 1 --out f --device reference", 1, "/none: no such folder, expected a checkpoint folder"},
+		{"logits --model m --ids 1 --out \xff", 2, `--out is "?", expected a path`},
+		{"logits --model cli_test.go --ids 1 --out f --ntk-alpha -0 --device reference", 1, "cli_test.go: not a folder, expected a checkpoint folder"},
+		{"init --config tiny --out cli_test.go/model --device reference --quiet", 1, "cli_test.go/model: cannot be written: a file is in the way"},
+		{"init --config tiny --out cli_test.go/a/model --device reference --quiet", 1, "cli_test.go/a/model: cannot be written: a part of the path is not a folder"},
+		{"init --config tiny --out f --ntk-alpha -0", 1, "config: ntk_alpha is -0.0, expected 1 to 65536"},
+		{"inspect --model ..//./none/../x/ --prompt a", 1, "../none/../x/tokenizer.json: no such file, expected a tokenizer.json"},
 		{"eval --model m --data d --batch 0", 2, `--batch is "0", expected an integer of at least 1`},
 	} {
 		out, stderr, code := nnGo(t, strings.Fields(c.arguments)...)
@@ -144,6 +151,10 @@ func TestTheWholeWay(t *testing.T) {
 		t.Errorf("got %d %s", code, out)
 	}
 	requireFields(t, result(t, with("logits", "--ids", "1,2,3", "--out", at("logits.safetensors"))...), "out", "shape")
+	if _, stderr, code := nnGo(t, with("logits", "--ids", "1", "--out", at("."))...); code != 1 ||
+		stderr != "error: "+at("")+": cannot be written: it is a folder\n" {
+		t.Errorf("got %d %s", code, stderr)
+	}
 	requireFields(t, result(t, "init", "--config", "tiny", "--out", at("fresh"), "--seed", "3", "--dtype", "bf16", "--device", "reference", "--quiet"),
 		"out", "parameters", "active_parameters", "dtype", "seed")
 	cases := `{"version": 1, "warmup": 1, "samples": 3, "seconds": 1, "cases": [{"name": "silu", "kind": "silu", "n": 16},
@@ -158,6 +169,38 @@ func TestTheWholeWay(t *testing.T) {
 	}
 	if info := result(t, "info"); info.Get("version") != "0.1.0" || info.Get("reference") == nil {
 		t.Errorf("info is %s", jsonstrict.DumpsCompact(info))
+	}
+}
+
+// A flag without a value has none in the help either.
+func TestHelp(t *testing.T) {
+	out, stderr, code := nnGo(t, "train", "--help")
+	if code != 0 || stderr != "" || strings.ContainsRune(out, 0) {
+		t.Errorf("got %d %s%s", code, stderr, out)
+	}
+	for _, line := range []string{
+		"      --data paths           a prepared folder (see prepare)",
+		"      --steps int            optimizer steps (default 1000)",
+		"      --json                 print the result as one JSON object",
+		"  -h, --help                 help for train",
+	} {
+		if !strings.Contains(out, "\n"+line+"\n") {
+			t.Errorf("the help lacks %q:\n%s", line, out)
+		}
+	}
+}
+
+// What is not finite is null in JSON and named in words.
+func TestNotFinite(t *testing.T) {
+	object := jsonstrict.NewObject("a", math.NaN(), "b", []jsonstrict.Value{math.Inf(1), 1.5}, "c", math.Inf(-1))
+	for asJSON, want := range map[bool]string{
+		true:  "{\n  \"a\": null,\n  \"b\": [\n    null,\n    1.5\n  ],\n  \"c\": null\n}\n",
+		false: "a: nan\nb: inf, 1.5\nc: -inf\n",
+	} {
+		var out bytes.Buffer
+		if err := (&app{out: &out}).print(object, asJSON); err != nil || out.String() != want {
+			t.Errorf("got %s (%v)", out.String(), err)
+		}
 	}
 }
 

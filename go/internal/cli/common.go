@@ -95,13 +95,13 @@ func (p plainText) Set(text string) error {
 	return nil
 }
 
-// place is a file or folder, which an empty word cannot name; places is some.
+// place is a file or folder, which an empty word cannot name, nor bytes that are not UTF-8; places is some.
 type place struct{ into *string }
 
 func (p place) String() string { return *p.into }
 func (p place) Type() string   { return "path" }
 func (p place) Set(path string) error {
-	if path == "" {
+	if path == "" || !utf8.ValidString(path) {
 		return strconv.ErrSyntax
 	}
 	*p.into = path
@@ -113,7 +113,7 @@ type places struct{ into *[]string }
 func (p places) String() string { return strings.Join(*p.into, ", ") }
 func (p places) Type() string   { return "paths" }
 func (p places) Set(path string) error {
-	if path == "" {
+	if path == "" || !utf8.ValidString(path) {
 		return strconv.ErrSyntax
 	}
 	*p.into = append(*p.into, path)
@@ -196,10 +196,11 @@ func (c *common) checkSeed() error {
 
 // load opens the model of --model with its stored dtype.
 func (c *common) load(command *cobra.Command, folder string, backend tensor.Backend) (*model.MoETransformer, error) {
-	if command.Flags().Changed("ntk-alpha") && c.ntkAlpha == 0 {
-		return nil, messages.ConfigBadValue("config", "ntk_alpha", "0.0", "1 to 65536")
+	var options model.LoadOptions
+	if command.Flags().Changed("ntk-alpha") {
+		options.NTKAlpha = &c.ntkAlpha
 	}
-	return model.LoadMoETransformer(folder, backend, model.LoadOptions{NTKAlpha: c.ntkAlpha})
+	return model.LoadMoETransformer(folder, backend, options)
 }
 
 // readConfig is a preset by its name, or a config.json (or a folder that has one) by its path. Errors: unknown_preset and

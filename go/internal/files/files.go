@@ -104,6 +104,25 @@ func RequireFolder(path, kind string) error {
 	return nil
 }
 
+// MakeFolder makes a folder and those above it, where they are not there. Errors: the system's.
+func MakeFolder(path string) error {
+	err := os.Mkdir(path, 0o777)
+	if errors.Is(err, fs.ErrNotExist) {
+		above, _ := Split(path)
+		if above == path {
+			return err
+		}
+		if err := MakeFolder(above); err != nil {
+			return err
+		}
+		err = os.Mkdir(path, 0o777)
+	}
+	if err != nil && IsFolder(path) {
+		return nil
+	}
+	return err
+}
+
 // WriteSynced creates path with what fill writes and waits until the disk has it. Errors: the system's and fill's.
 func WriteSynced(path string, fill Fill) (err error) {
 	file, err := os.Create(path)
@@ -135,6 +154,9 @@ func SyncFolder(path string) error {
 // Errors: disk_full, cannot_write; then the old file is untouched and nothing else is left.
 func WriteFile(path string, fill Fill) error {
 	path = Plain(path)
+	if IsFolder(path) { // before its name is used: / and . have none
+		return CannotWrite(path, syscall.EISDIR)
+	}
 	folder, name := Split(path)
 	aside := Join(folder, "."+name+saving)
 	err := WriteSynced(aside, fill)
@@ -197,7 +219,7 @@ func (s *FolderSave) begin() error {
 		s.aside = Join(s.path, saving)
 	} else {
 		folder, name := Split(s.path)
-		if err := os.MkdirAll(folder, 0o777); err != nil {
+		if err := MakeFolder(folder); err != nil {
 			return err
 		}
 		s.aside = Join(folder, "."+name+saving)

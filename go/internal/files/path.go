@@ -25,7 +25,7 @@ func Plain(path string) string {
 }
 
 // Join is the path of a name in a folder.
-func Join(folder, name string) string { return Plain(folder + "/" + name) }
+func Join(folder, name string) string { return Plain(strings.TrimRight(folder, "/") + "/" + name) }
 
 // Split is the folder that a path lies in, and its name there.
 func Split(path string) (folder, name string) {

@@ -248,6 +248,11 @@ func CheckpointIndexExtra(path, file, name string) *nn.Error {
 	return &nn.Error{Key: "checkpoint_index_extra", ExitCode: 1, Text: path + ": " + file + " holds tensor " + name + ", expected in weight_map too"}
 }
 
+// QuantizedWeights is the error quantized_weights.
+func QuantizedWeights(where, kind string) *nn.Error {
+	return &nn.Error{Key: "quantized_weights", ExitCode: 1, Text: where + ": the weights are quantized (" + kind + "), expected f32, bf16 or f16"}
+}
+
 // CheckpointNoTrainingState is the error checkpoint_no_training_state.
 func CheckpointNoTrainingState(path, file string) *nn.Error {
 	return &nn.Error{Key: "checkpoint_no_training_state", ExitCode: 1, Text: path + ": no " + file + ", expected in a folder to resume from"}

@@ -29,6 +29,14 @@ TEXTS = [
 BROKEN = ["ff", "61ff62", "e38182e381", "f09f98", "eda080", "c080", "e3818261e3", "f4908080", "80808080", "e38020f09f"]
 
 
+# Added tokens behind those of the file: (id as the file claims it, content, whether it is special).
+ADDED = [
+    [(9000, "<a>", False), (10, "<b>", False)],
+    [(9000, "", False), (11, "<a>", False), (12, "<a>", True), (13, "<b>", True)],
+    [(7, "the", False), (9, "</s>", False), (9000, "<a>", False)],
+]
+
+
 def main() -> None:
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -51,8 +59,23 @@ def main() -> None:
         {"hex": data, "ids": (ids := [byte_ids[b] for b in bytes.fromhex(data)]), "decoded": inner.decode(ids)}
         for data in BROKEN
     ]
-    text = json.dumps({"cases": cases, "broken": broken}, ensure_ascii=True, separators=(",", ":"))
+    added = [added_case(json.loads(inner.to_str()), entries) for entries in ADDED]
+    text = json.dumps({"cases": cases, "broken": broken, "added": added}, ensure_ascii=True, separators=(",", ":"))
     (HERE / "corpus.json").write_text(text + "\n", encoding="utf-8")
+
+
+def added_case(file: dict, entries: list[tuple[int, str, bool]]) -> dict:
+    """What a text with these tokens in it becomes, and the vocabulary's largest id."""
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    more = [{"id": id, "content": content, **flags, "special": special} for id, content, special in entries]
+    file["added_tokens"] += more
+    inner = Tokenizer.from_str(json.dumps(file))
+    inner.encode_special_tokens = True
+    text = "x<a>y<b> the </s>z"
+    ids = inner.encode(text, add_special_tokens=False).ids
+    largest = max(inner.get_vocab(with_added_tokens=True).values())
+    decoded = inner.decode([*range(largest - 3, largest + 1)], skip_special_tokens=True)
+    return {"entries": more, "text": text, "ids": ids, "largest": largest, "last_decoded": decoded}
 
 
 def byte_characters() -> list[str]:
