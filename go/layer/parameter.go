@@ -7,7 +7,7 @@ import (
 
 // Parameter is a trainable tensor: a view of the flat parameter buffer and, in training, of the flat gradient buffer.
 //
-// Weight is in the model's dtype, Grad f32 or nil outside training, both holding Shape row-major.
+// Weight is in the model's dtype or in blocks, Grad f32 or nil outside training, both holding Shape row-major.
 type Parameter struct {
 	Name   string
 	Shape  tensor.Shape

@@ -34,7 +34,7 @@ const indexFile = "model.safetensors.index.json"
 
 // Checkpoint is an open folder: Config, and every tensor of ParameterSpecs(Config) by its name, read when asked for.
 //
-// DTypes (name -> F32, BF16 or F16) says how each is stored; Config.DType is what config.json says.
+// DTypes (name -> F32, BF16 or F16, U8 for blocks) says how each is stored; Config.DType is what config.json says.
 type Checkpoint struct {
 	Path    string
 	Config  MoEConfig
@@ -48,6 +48,26 @@ func (c *Checkpoint) Array(name string) ([]byte, error) { return c.shardOf[name]
 
 // F32 is a tensor in f32.
 func (c *Checkpoint) F32(name string) ([]float32, error) { return c.shardOf[name].F32(name) }
+
+// converted is a float tensor as another float dtype stores it: widened exactly, or rounded to nearest even.
+func (c *Checkpoint) converted(name string, dtype tensor.DType) ([]byte, error) {
+	if strings.ToLower(c.DTypes[name]) == dtype.Label() {
+		return c.Array(name)
+	}
+	values, err := c.F32(name)
+	if err != nil || dtype == tensor.F32 {
+		return tensor.Bytes(values), err
+	}
+	halves := make([]uint16, len(values))
+	for i, value := range values {
+		if dtype == tensor.BF16 {
+			halves[i] = tensor.BF16FromF32(value)
+		} else {
+			halves[i] = tensor.F16FromF32(value)
+		}
+	}
+	return tensor.Bytes(halves), nil
+}
 
 // Optimizer opens the optimizer's tensors. Errors: checkpoint_no_training_state and those of OpenSafetensorsFile.
 func (c *Checkpoint) Optimizer() (*SafetensorsFile, error) {
@@ -228,13 +248,17 @@ func (c *Checkpoint) checkTensors() error {
 			return messages.CheckpointMissingTensor(c.Path, jsonstrict.Quote(spec.Name))
 		}
 		info := shard.Tensors[spec.Name]
-		if !slices.Equal(info.Shape, spec.Shape) {
+		if _, shape := StoredForm(spec, c.Config); !slices.Equal(info.Shape, shape) {
 			return messages.CheckpointWrongShape(
-				shard.Path, jsonstrict.Quote(spec.Name), FormatShape(info.Shape), FormatShape(spec.Shape))
+				shard.Path, jsonstrict.Quote(spec.Name), FormatShape(info.Shape), FormatShape(shape))
 		}
-		if !slices.Contains(storedList, info.DType) {
+		allowed := storedList
+		if spec.Quantized {
+			allowed = []string{"U8"}
+		}
+		if !slices.Contains(allowed, info.DType) {
 			return messages.CheckpointWrongDtype(
-				shard.Path, jsonstrict.Quote(spec.Name), info.DType, strings.Join(storedList, ", "))
+				shard.Path, jsonstrict.Quote(spec.Name), info.DType, strings.Join(allowed, ", "))
 		}
 	}
 	for _, shard := range c.Shards {
@@ -245,6 +269,17 @@ func (c *Checkpoint) checkTensors() error {
 		}
 	}
 	return nil
+}
+
+// StoredForm is dtype and shape of a tensor in the file: its own, or U8 [rows, bytes of a row] where it is quantized. A row
+// of k elements is k / 32 blocks, one behind the other: an f16 scale d and 32 int8 (q8, 34 bytes), or d and 16 bytes of
+// nibbles (q4, 18 bytes), as cunn_quantize makes them.
+func StoredForm(spec ParameterSpec, config MoEConfig) (dtype string, shape tensor.Shape) {
+	if !spec.Quantized {
+		return stored[config.DType], spec.Shape
+	}
+	blocks, _ := tensor.DTypeOf(config.Quantization)
+	return "U8", tensor.Shape{spec.Shape[0], blocks.Bytes(spec.Shape[1])}
 }
 
 // FormatShape is "[2, 3]".
@@ -274,18 +309,14 @@ type SaveOptions struct {
 
 // SaveCheckpoint writes the folder path, whole or not at all; in a folder that is there, other files stay.
 //
-// fetch gives each tensor of ParameterSpecs(config) once, in the order of the names' bytes, in config.DType, so that one
+// fetch gives each tensor of ParameterSpecs(config) once, in the order of the names' bytes, in its StoredForm, so that one
 // tensor at a time need be in memory. Errors: disk_full, cannot_write and those of fetch.
 func SaveCheckpoint(path string, config MoEConfig, fetch Fetch, options SaveOptions) error {
-	var entries []TensorEntry
-	for _, spec := range ParameterSpecs(config) {
-		entries = append(entries, TensorEntry{spec.Name, stored[config.DType], spec.Shape})
-	}
 	limit := options.ShardBytes
 	if limit == 0 {
 		limit = ShardBytes
 	}
-	shards := SplitShards(ByteOrder(entries), limit)
+	shards := SplitShards(CheckpointEntries(config), limit)
 	return files.SaveFolder(path, owned.MatchString, func(save *files.FolderSave) error {
 		var err error
 		write := func(name string, fill files.Fill) {
@@ -310,6 +341,16 @@ func SaveCheckpoint(path string, config MoEConfig, fetch Fetch, options SaveOpti
 		}
 		return err
 	})
+}
+
+// CheckpointEntries is every tensor as it is written, in the order of the names' bytes.
+func CheckpointEntries(config MoEConfig) []TensorEntry {
+	var entries []TensorEntry
+	for _, spec := range ParameterSpecs(config) {
+		dtype, shape := StoredForm(spec, config)
+		entries = append(entries, TensorEntry{spec.Name, dtype, shape})
+	}
+	return ByteOrder(entries)
 }
 
 // SplitShards fills shards in order, each until the next tensor would not fit; a tensor beyond shardBytes is alone.

@@ -2,11 +2,13 @@ package model
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/cuda-nn/cuda-nn/go/internal/jsonstrict"
 	"github.com/cuda-nn/cuda-nn/go/internal/messages"
+	"github.com/cuda-nn/cuda-nn/go/tensor"
 )
 
 const (
@@ -40,6 +42,8 @@ type MoEConfig struct {
 	ZCoef   float64
 	// DType of the weights: f32, bf16 or f16.
 	DType string
+	// Quantization of the matrices that ParameterSpec.Quantized names: none, q8 or q4, blocks of 32 along a row.
+	Quantization string
 }
 
 func sized(vocab, hidden, layers, heads, kvHeads, headDim, experts, topK, ffn, positions int) MoEConfig {
@@ -47,6 +51,7 @@ func sized(vocab, hidden, layers, heads, kvHeads, headDim, experts, topK, ffn, p
 		VocabSize: vocab, HiddenSize: hidden, NLayers: layers, NHeads: heads, NKVHeads: kvHeads, HeadDim: headDim,
 		NExperts: experts, TopK: topK, FFNSize: ffn, MaxPositions: positions,
 		RopeTheta: 10000, NTKAlpha: 1, RMSNormEps: 1e-6, BosID: 1, EosID: 2, AuxCoef: 0.01, ZCoef: 0.001, DType: "f32",
+		Quantization: "none",
 	}
 }
 
@@ -179,6 +184,18 @@ func (c MoEConfig) Validate(where string) error {
 	if _, known := hfDTypes[c.DType]; !known {
 		return badValue(where, "dtype", c.DType, "f32, bf16 or f16")
 	}
+	if !slices.Contains(quantizations, c.Quantization) {
+		return badValue(where, "quantization", c.Quantization, "none, q8 or q4")
+	}
+	for _, row := range []struct {
+		field string
+		size  int
+	}{{"hidden_size", c.HiddenSize}, {"n_heads times head_dim", c.NHeads * c.HeadDim}, {"ffn_size", c.FFNSize}} {
+		if c.isQuantized() && row.size%tensor.QuantBlock != 0 {
+			expected := "a multiple of " + strconv.Itoa(tensor.QuantBlock) + " in a quantized model"
+			return badValue(where, row.field, strconv.Itoa(row.size), expected)
+		}
+	}
 	if c.NParameters() > maxParameters {
 		return messages.ConfigTooLarge(where)
 	}
@@ -209,6 +226,23 @@ func (c MoEConfig) WithDType(dtype string) (MoEConfig, error) {
 	return c, c.Validate("config")
 }
 
+// WithQuantization stores matrices as blocks ("q8" or "q4"), or as they are ("none"). Errors: those of Validate.
+func (c MoEConfig) WithQuantization(quantization string) (MoEConfig, error) {
+	c.Quantization = quantization
+	return c, c.Validate("config")
+}
+
+// isQuantized says whether any weight is.
+func (c MoEConfig) isQuantized() bool { return c.Quantization != "none" }
+
+// RequireFloat: no weight is quantized: only then can a model be trained. Errors: quantized_weights.
+func (c MoEConfig) RequireFloat(where string) error {
+	if c.isQuantized() {
+		return messages.QuantizedWeights(where, c.Quantization)
+	}
+	return nil
+}
+
 // ToHF is the content of config.json, in the order it is written.
 func (c MoEConfig) ToHF() *jsonstrict.Object {
 	theta := c.EffectiveRopeTheta()
@@ -232,7 +266,12 @@ func (c MoEConfig) ToHF() *jsonstrict.Object {
 		hf.Set("ntk_base_positions", c.MaxPositions)
 		hf.Set("ntk_base_theta", c.RopeTheta)
 	}
-	for _, pair := range [][2]jsonstrict.Value{
+	set := func(pairs [][2]jsonstrict.Value) {
+		for _, pair := range pairs {
+			hf.Set(pair[0].(string), pair[1])
+		}
+	}
+	set([][2]jsonstrict.Value{
 		{"num_attention_heads", c.NHeads},
 		{"num_experts_per_tok", c.TopK},
 		{"num_hidden_layers", c.NLayers},
@@ -240,6 +279,11 @@ func (c MoEConfig) ToHF() *jsonstrict.Object {
 		{"num_local_experts", c.NExperts},
 		{"output_router_logits", false},
 		{"pad_token_id", nil},
+	})
+	if c.isQuantized() {
+		hf.Set("quantization_config", jsonstrict.NewObject("quant_method", quantMethod, "type", c.Quantization))
+	}
+	set([][2]jsonstrict.Value{
 		{"rms_norm_eps", c.RMSNormEps},
 		{"rope_parameters", jsonstrict.NewObject("rope_theta", theta, "rope_type", "default")},
 		{"rope_theta", theta},
@@ -251,9 +295,7 @@ func (c MoEConfig) ToHF() *jsonstrict.Object {
 		{"use_cache", true},
 		{"vocab_size", c.VocabSize},
 		{"z_coef", c.ZCoef},
-	} {
-		hf.Set(pair[0].(string), pair[1])
-	}
+	})
 	return hf
 }
 
@@ -330,6 +372,7 @@ func MoEConfigFromHF(hf *jsonstrict.Object, where string) (MoEConfig, error) {
 	c.AuxCoef = fields.NumberOr("aux_coef", pooled)
 	c.ZCoef = fields.NumberOr("z_coef", 0.001)
 	c.DType = hfDType(fields)
+	c.Quantization = hfQuantization(fields)
 	if err := fields.Err(); err != nil {
 		return MoEConfig{}, err
 	}

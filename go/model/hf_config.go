@@ -1,6 +1,8 @@
 package model
 
 import (
+	"slices"
+
 	"github.com/cuda-nn/cuda-nn/go/internal/jsonstrict"
 	"github.com/cuda-nn/cuda-nn/go/internal/messages"
 )
@@ -12,7 +14,13 @@ import (
 // reader that knows only Hugging Face's fields computes the same angles: the NTK-scaled base is a plain RoPE base, and
 // rope_type "default" is the one type that transformers applies as it stands (its "dynamic" type changes with the length
 // of the input). aux_coef and z_coef are ours too; see HFAuxCoef. rope_theta and torch_dtype repeat what transformers
-// before version 5 looks for.
+// before version 5 looks for. A quantized folder says so in quantization_config, with a quant_method of our own, so that
+// transformers refuses it instead of misreading it.
+
+// quantMethod of quantization_config: matrices as U8, each row the blocks of cunn_quantize.
+const quantMethod = "cunn"
+
+var quantizations = []string{"none", "q8", "q4"}
 
 var hfDTypes = map[string]string{"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
@@ -55,7 +63,9 @@ func requireMixtral(fields *jsonstrict.Fields) {
 		}
 		unsupported(fields, must.field, value, jsonstrict.Describe(must.expected))
 	}
-	if quantization := values.Get("quantization_config"); quantization != nil {
+	quantization := values.Get("quantization_config")
+	ours, ok := quantization.(*jsonstrict.Object)
+	if quantization != nil && !(ok && ours.Get("quant_method") == quantMethod) {
 		unsupported(fields, "quantization_config", quantization, "null")
 	}
 }
@@ -106,4 +116,17 @@ func hfDType(fields *jsonstrict.Fields) string {
 	}
 	unsupported(fields, "dtype", name, `"float32", "bfloat16" or "float16"`)
 	return ""
+}
+
+// hfQuantization is quantization_config.type of a folder that nn quantized, else none.
+func hfQuantization(fields *jsonstrict.Fields) string {
+	if fields.Values.Get("quantization_config") == nil {
+		return "none"
+	}
+	ours := fields.Object("quantization_config", fields.Where+": quantization_config")
+	name := ours.String("type")
+	if fields.Err() == nil && !slices.Contains(quantizations[1:], name) {
+		unsupported(ours, "type", name, `"q8" or "q4"`)
+	}
+	return name
 }

@@ -94,7 +94,7 @@ func TestConfigRefusedFiles(t *testing.T) {
 				"n_experts": &config.NExperts, "top_k": &config.TopK, "ffn_size": &config.FFNSize,
 				"max_positions": &config.MaxPositions, "rope_theta": &config.RopeTheta, "ntk_alpha": &config.NTKAlpha,
 				"rms_norm_eps": &config.RMSNormEps, "bos_id": &config.BosID, "eos_id": &config.EosID,
-				"aux_coef": &config.AuxCoef, "z_coef": &config.ZCoef, "dtype": &config.DType,
+				"aux_coef": &config.AuxCoef, "z_coef": &config.ZCoef, "dtype": &config.DType, "quantization": &config.Quantization,
 			}[field]
 			if err := json.Unmarshal(raw, target); err != nil {
 				t.Fatalf("%s: %v", field, err)

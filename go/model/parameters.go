@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/cuda-nn/cuda-nn/go/tensor"
 )
@@ -10,18 +11,24 @@ import (
 const Alignment = 16
 
 // ParameterSpec is one tensor. Number is its tensor number for Philox; a "matrix" decays in AdamW, a "norm" does not.
+//
+// Quantized: held and stored as blocks of 32 along its rows. In a quantized model these are all matrices but the
+// embedding, of which a token reads one row, and the routers, whose choices tip on small differences.
 type ParameterSpec struct {
-	Name   string
-	Shape  tensor.Shape
-	Number int
-	Kind   string
+	Name      string
+	Shape     tensor.Shape
+	Number    int
+	Kind      string
+	Quantized bool
 }
 
 // Size is the number of elements.
 func (s ParameterSpec) Size() int { return s.Shape.Size() }
 
-// ParameterLayout is offsets in elements of the flat buffer: matrices in [0, NMatrix), norms in [NMatrix, Total).
-// Elements between tensors are padding and stay zero.
+// ParameterLayout is offsets in elements of the flat buffer: matrices in [0, NMatrix), norms in [NMatrix, Total); those of a
+// quantized tensor count elements of a second buffer, [0, NQuantized).
+//
+// Elements between tensors are padding and stay zero; between quantized ones there are none.
 type ParameterLayout struct {
 	Offsets map[string]int
 	// W1Stack is per layer the start of [n_experts, ffn_size, hidden_size]: the experts' w1, one behind the other.
@@ -29,9 +36,10 @@ type ParameterLayout struct {
 	// W3Stack is per layer the start of [n_experts, ffn_size, hidden_size].
 	W3Stack []int
 	// W2Stack is per layer the start of [n_experts, hidden_size, ffn_size].
-	W2Stack []int
-	NMatrix int
-	Total   int
+	W2Stack    []int
+	NMatrix    int
+	Total      int
+	NQuantized int
 }
 
 // ParameterSpecs returns all tensors under their Hugging Face names, in the order of their tensor numbers: embedding;
@@ -47,7 +55,8 @@ func ParameterSpecs(c MoEConfig) []ParameterSpec {
 		if len(shape) == 1 {
 			kind = "norm"
 		}
-		specs = append(specs, ParameterSpec{name, shape, len(specs), kind})
+		kept := kind == "norm" || name == "model.embed_tokens.weight" || strings.HasSuffix(name, ".block_sparse_moe.gate.weight")
+		specs = append(specs, ParameterSpec{name, shape, len(specs), kind, c.isQuantized() && !kept})
 	}
 	add("model.embed_tokens.weight", c.VocabSize, h)
 	for layer := range c.NLayers {
@@ -79,16 +88,26 @@ func ExpertName(layer, expert int, matrix string) string {
 // stack, w2 stack; LM head. Then the norms: per layer input and post-attention; final. NMatrix and Total are aligned
 // too.
 func NewParameterLayout(c MoEConfig) *ParameterLayout {
-	sizes := map[string]int{}
+	specs := map[string]ParameterSpec{}
 	for _, spec := range ParameterSpecs(c) {
-		sizes[spec.Name] = spec.Size()
+		specs[spec.Name] = spec
 	}
-	l := &ParameterLayout{Offsets: make(map[string]int, len(sizes))}
+	l := &ParameterLayout{Offsets: make(map[string]int, len(specs))}
 	at := 0
+	// placeAtOnce stands right behind the tensor placed before it, place at the next aligned element.
+	placeAtOnce := func(name string) {
+		into := &at
+		if specs[name].Quantized {
+			into = &l.NQuantized
+		}
+		l.Offsets[name] = *into
+		*into += specs[name].Size()
+	}
 	place := func(name string) {
-		at = aligned(at)
-		l.Offsets[name] = at
-		at += sizes[name]
+		if !specs[name].Quantized {
+			at = aligned(at)
+		}
+		placeAtOnce(name)
 	}
 	place("model.embed_tokens.weight")
 	for layer := range c.NLayers {
@@ -101,13 +120,12 @@ func NewParameterLayout(c MoEConfig) *ParameterLayout {
 			matrix string
 			starts *[]int
 		}{{"w1", &l.W1Stack}, {"w3", &l.W3Stack}, {"w2", &l.W2Stack}} {
-			at = aligned(at)
-			*stack.starts = append(*stack.starts, at)
-			for expert := range c.NExperts {
-				name := ExpertName(layer, expert, stack.matrix)
-				l.Offsets[name] = at
-				at += sizes[name]
+			first := ExpertName(layer, 0, stack.matrix)
+			place(first)
+			for expert := 1; expert < c.NExperts; expert++ {
+				placeAtOnce(ExpertName(layer, expert, stack.matrix))
 			}
+			*stack.starts = append(*stack.starts, l.Offsets[first])
 		}
 	}
 	place("lm_head.weight")

@@ -50,10 +50,16 @@ type Options struct {
 
 // NewMoETransformer makes a model on a backend; nil is device "auto".
 //
-// Errors: those of MoEConfig.Validate, of cuda.OpenBackend and of the device.
+// Errors: those of MoEConfig.Validate, of cuda.OpenBackend and of the device; quantized_weights when a quantized model is to
+// be trained.
 func NewMoETransformer(config MoEConfig, backend tensor.Backend, options Options) (*MoETransformer, error) {
 	if err := config.Validate("config"); err != nil {
 		return nil, err
+	}
+	if options.Training {
+		if err := config.RequireFloat("config"); err != nil {
+			return nil, err
+		}
 	}
 	if backend == nil {
 		var err error
@@ -145,7 +151,8 @@ type LoadOptions struct {
 	NTKAlpha *float64
 }
 
-// LoadMoETransformer is the model of a Mixtral folder. Errors: those of LoadCheckpoint and NewMoETransformer.
+// LoadMoETransformer is the model of a Mixtral folder; quantized weights stay quantized. Errors: those of LoadCheckpoint and
+// NewMoETransformer.
 func LoadMoETransformer(path string, backend tensor.Backend, options LoadOptions) (*MoETransformer, error) {
 	checkpoint, err := LoadCheckpoint(path)
 	if err != nil {
@@ -157,6 +164,11 @@ func LoadMoETransformer(path string, backend tensor.Backend, options LoadOptions
 
 func fromCheckpoint(checkpoint *Checkpoint, backend tensor.Backend, options LoadOptions) (*MoETransformer, error) {
 	config := checkpoint.Config
+	if options.Training {
+		if err := config.RequireFloat(checkpoint.Path); err != nil {
+			return nil, err
+		}
+	}
 	if options.NTKAlpha != nil {
 		var err error
 		if config, err = config.WithNTKAlpha(*options.NTKAlpha); err != nil {

@@ -2,14 +2,14 @@ package model
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/cuda-nn/cuda-nn/go/layer"
 	"github.com/cuda-nn/cuda-nn/go/tensor"
 )
 
 // Weights is the flat buffers behind a model: every weight in Values [Layout.Total] in the model's dtype and, in
-// training, every gradient at the same place in Gradients [Layout.Total] f32.
+// training, every gradient at the same place in Gradients [Layout.Total] f32. In a quantized model Blocks
+// [Layout.NQuantized] q8 or q4 holds the tensors that are quantized.
 //
 // One buffer makes the norm of all gradients, their zeroing and the optimizer's update one call each.
 type Weights struct {
@@ -19,8 +19,9 @@ type Weights struct {
 	Layout    *ParameterLayout
 	Specs     []ParameterSpec
 	Values    tensor.Buffer
+	Blocks    tensor.Buffer
 	Gradients tensor.Buffer
-	shapes    map[string]tensor.Shape
+	specs     map[string]ParameterSpec
 	views     []tensor.Buffer
 }
 
@@ -28,14 +29,20 @@ type Weights struct {
 func NewWeights(backend tensor.Backend, config MoEConfig, dtype tensor.DType, training bool) (*Weights, error) {
 	w := &Weights{
 		Backend: backend, Config: config, DType: dtype,
-		Layout: NewParameterLayout(config), Specs: ParameterSpecs(config), shapes: map[string]tensor.Shape{},
+		Layout: NewParameterLayout(config), Specs: ParameterSpecs(config), specs: map[string]ParameterSpec{},
 	}
 	for _, spec := range w.Specs {
-		w.shapes[spec.Name] = spec.Shape
+		w.specs[spec.Name] = spec
 	}
 	var err error
 	if w.Values, err = backend.Buffer(dtype, w.Layout.Total); err != nil {
 		return nil, err
+	}
+	if config.isQuantized() {
+		blocks, _ := tensor.DTypeOf(config.Quantization)
+		if w.Blocks, err = backend.Buffer(blocks, w.Layout.NQuantized); err != nil {
+			return nil, err
+		}
 	}
 	if training {
 		if w.Gradients, err = backend.Buffer(tensor.F32, w.Layout.Total); err != nil {
@@ -48,13 +55,16 @@ func NewWeights(backend tensor.Backend, config MoEConfig, dtype tensor.DType, tr
 // Initialise: norms 1; every other element close to normal with deviation 0.02, from (seed, tensor number, element).
 func (w *Weights) Initialise(seed int64) error {
 	for _, spec := range w.Specs {
-		view, err := w.Backend.View(w.Values, w.Layout.Offsets[spec.Name], spec.Size())
+		view, err := w.place(spec)
 		if err != nil {
 			return err
 		}
-		if spec.Kind == "norm" {
+		switch {
+		case spec.Kind == "norm":
 			err = w.Backend.Fill(view, spec.Size(), 1)
-		} else {
+		case spec.Quantized:
+			err = w.initialiseBlocks(view, spec, seed)
+		default:
 			err = w.Backend.RandomInit(view, spec.Size(), 0, seed, spec.Number)
 		}
 		if err := tensor.First(err, view.Close()); err != nil {
@@ -64,9 +74,22 @@ func (w *Weights) Initialise(seed int64) error {
 	return nil
 }
 
+func (w *Weights) initialiseBlocks(view tensor.Buffer, spec ParameterSpec, seed int64) error {
+	fresh, err := w.Backend.Buffer(tensor.F32, spec.Size())
+	if err != nil {
+		return err
+	}
+	return tensor.First(
+		w.Backend.RandomInit(fresh, spec.Size(), 0, seed, spec.Number),
+		w.Backend.Quantize(view, fresh, spec.Size()),
+		fresh.Close(),
+	)
+}
+
 // Parameter is the tensor with this checkpoint name.
 func (w *Weights) Parameter(name string) (*layer.Parameter, error) {
-	return w.at(name, w.Layout.Offsets[name], w.shapes[name])
+	spec := w.specs[name]
+	return w.at(name, w.home(spec), w.Layout.Offsets[name], spec.Shape)
 }
 
 // Experts is the stacks (w1, w3, w2) of a layer: [n_experts, ffn_size, hidden_size] twice and its transpose.
@@ -74,20 +97,28 @@ func (w *Weights) Experts(index int) (w1, w3, w2 *layer.Parameter, err error) {
 	c, name := w.Config, fmt.Sprintf("model.layers.%d.block_sparse_moe.experts", index)
 	wide := tensor.Shape{c.NExperts, c.FFNSize, c.HiddenSize}
 	narrow := tensor.Shape{c.NExperts, c.HiddenSize, c.FFNSize}
-	w1, err1 := w.at(name+".w1", w.Layout.W1Stack[index], wide)
-	w3, err3 := w.at(name+".w3", w.Layout.W3Stack[index], wide)
-	w2, err2 := w.at(name+".w2", w.Layout.W2Stack[index], narrow)
+	home := w.Values
+	if w.Blocks != nil {
+		home = w.Blocks
+	}
+	w1, err1 := w.at(name+".w1", home, w.Layout.W1Stack[index], wide)
+	w3, err3 := w.at(name+".w3", home, w.Layout.W3Stack[index], wide)
+	w2, err2 := w.at(name+".w2", home, w.Layout.W2Stack[index], narrow)
 	return w1, w3, w2, tensor.First(err1, err3, err2)
 }
 
-// Load takes every tensor of an open checkpoint, converted to DType: widened exactly, or rounded to nearest even.
+// Load takes every tensor of an open checkpoint, converted to DType: widened exactly, or rounded to nearest even. Blocks
+// stay as they are.
 func (w *Weights) Load(checkpoint *Checkpoint) error {
 	for _, spec := range w.Specs {
-		storage, err := w.converted(checkpoint, spec.Name)
+		storage, err := checkpoint.Array(spec.Name)
+		if !spec.Quantized {
+			storage, err = checkpoint.converted(spec.Name, w.DType)
+		}
 		if err != nil {
 			return err
 		}
-		view, err := w.Backend.View(w.Values, w.Layout.Offsets[spec.Name], spec.Size())
+		view, err := w.place(spec)
 		if err != nil {
 			return err
 		}
@@ -98,50 +129,45 @@ func (w *Weights) Load(checkpoint *Checkpoint) error {
 	return nil
 }
 
-func (w *Weights) converted(checkpoint *Checkpoint, name string) ([]byte, error) {
-	if strings.ToLower(checkpoint.DTypes[name]) == w.DType.Label() {
-		return checkpoint.Array(name)
-	}
-	values, err := checkpoint.F32(name)
-	if err != nil || w.DType == tensor.F32 {
-		return tensor.Bytes(values), err
-	}
-	halves := make([]uint16, len(values))
-	for i, value := range values {
-		if w.DType == tensor.BF16 {
-			halves[i] = tensor.BF16FromF32(value)
-		} else {
-			halves[i] = tensor.F16FromF32(value)
-		}
-	}
-	return tensor.Bytes(halves), nil
-}
+// Fetch is the values of a tensor as a checkpoint stores them: elements, or rows of blocks.
+func (w *Weights) Fetch(name string) ([]byte, error) { return w.FetchFrom(w.home(w.specs[name]), name) }
 
-// Fetch is the values of a tensor, as they are stored.
-func (w *Weights) Fetch(name string) ([]byte, error) { return w.FetchFrom(w.Values, name) }
-
-// FetchFrom is what stands at a tensor's place in a buffer of this layout: values, gradients, a moment.
+// FetchFrom is what stands at a tensor's place in a buffer of this layout: values, blocks, gradients, a moment.
 func (w *Weights) FetchFrom(flat tensor.Buffer, name string) ([]byte, error) {
-	storage := make([]byte, flat.DType().Bytes(w.shapes[name].Size()))
+	storage := make([]byte, flat.DType().Bytes(w.specs[name].Size()))
 	return storage, w.Backend.Download(storage, flat, w.Layout.Offsets[name])
 }
 
-// Close releases both buffers and the parameters' views of them.
+// Close releases the buffers and the parameters' views of them.
 func (w *Weights) Close() error {
 	err := w.Values.Close()
 	for _, view := range w.views {
 		err = tensor.First(err, view.Close())
 	}
-	if w.Gradients != nil {
-		err = tensor.First(err, w.Gradients.Close())
+	for _, buffer := range []tensor.Buffer{w.Gradients, w.Blocks} {
+		if buffer != nil {
+			err = tensor.First(err, buffer.Close())
+		}
 	}
 	return err
 }
 
-func (w *Weights) at(name string, offset int, shape tensor.Shape) (*layer.Parameter, error) {
+// home is the buffer that a tensor lives in, place its view there.
+func (w *Weights) home(spec ParameterSpec) tensor.Buffer {
+	if spec.Quantized {
+		return w.Blocks
+	}
+	return w.Values
+}
+
+func (w *Weights) place(spec ParameterSpec) (tensor.Buffer, error) {
+	return w.Backend.View(w.home(spec), w.Layout.Offsets[spec.Name], spec.Size())
+}
+
+func (w *Weights) at(name string, home tensor.Buffer, offset int, shape tensor.Shape) (*layer.Parameter, error) {
 	p := &layer.Parameter{Name: name, Shape: shape}
 	var err error
-	if p.Weight, err = w.view(w.Values, offset, shape); err != nil {
+	if p.Weight, err = w.view(home, offset, shape); err != nil {
 		return nil, err
 	}
 	if w.Gradients != nil {

@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas32"
@@ -9,13 +10,47 @@ import (
 
 // Matrix products: one, a batch, and grouped by offsets that live in a buffer. The products themselves are gonum's.
 
-// narrower: operands of different dtypes are both read as the narrower one, by their significant bits.
+// narrower: operands of different dtypes are both read as the narrower one, by their significant bits; what comes out of
+// blocks is f32.
 func narrower(a, b *referenceBuffer) DType {
+	if b.dtype.IsQuantized() {
+		return a.dtype
+	}
 	width := map[DType]int{F32: 3, F16: 2, BF16: 1}
 	if width[b.dtype] < width[a.dtype] {
 		return b.dtype
 	}
 	return a.dtype
+}
+
+// dtypesOfB: blocks lie along k, so B may consist of them where its rows do.
+func dtypesOfB(transposed bool) []DType {
+	if transposed {
+		return append(slices.Clone(floats), quantized...)
+	}
+	return floats
+}
+
+// wholeBlocks are dimensions along k.
+func (c *call) wholeBlocks(b *referenceBuffer, dims ...named) {
+	for _, dim := range dims {
+		c.require(!b.dtype.IsQuantized() || dim.value%QuantBlock == 0,
+			"%s is %d, expected a multiple of %d (a block of q8 or q4)", dim.name, dim.value, QuantBlock)
+	}
+}
+
+// dequantized is a buffer of floats as it is, one of blocks as f32.
+func dequantized(b *referenceBuffer) *referenceBuffer {
+	if !b.dtype.IsQuantized() {
+		return b
+	}
+	values := make([]float32, b.count)
+	size := b.dtype.Bytes(QuantBlock)
+	for block := range b.count / QuantBlock {
+		x := dequantizeBlock(b.bytes[block*size:], b.dtype)
+		copy(values[block*QuantBlock:], x[:])
+	}
+	return &referenceBuffer{dtype: F32, count: b.count, bytes: Bytes(values)}
 }
 
 // loadMatrix is [rows, cols] with element (i, j) at start + i rowStep + j colStep, rounded to dtype, times alpha.
@@ -102,10 +137,11 @@ func (r *Reference) GEMM(c, a, b Buffer, transA, transB bool, m, n, k, ldc, lda,
 	bRows, bCols := swapped(transB, k, n)
 	bExtent := s.matrix(bRows, bCols, "ldb", ldb)
 	to := s.out("c", c, cExtent, floats)
-	left, right := s.in("a", a, aExtent, floats), s.in("b", b, bExtent, floats)
+	left, right := s.in("a", a, aExtent, floats), s.in("b", b, bExtent, dtypesOfB(transB))
+	s.wholeBlocks(right, named{"k", k}, named{"ldb", ldb})
 	factor, keep := s.real32("alpha", alpha, anyReal), s.real32("beta", beta, anyReal)
 	return r.submit(s, func() {
-		dtype := narrower(left, right)
+		dtype, right := narrower(left, right), dequantized(right)
 		aRow, aCol := steps(transA, lda)
 		bRow, bCol := steps(transB, ldb)
 		x := loadMatrix(left, 0, m, k, aRow, aCol, dtype, factor)
@@ -131,10 +167,11 @@ func (r *Reference) GEMMBatched(
 	bRows, bCols := swapped(transB, k, n)
 	bExtent := s.repeated(batch, "stride_b", strideB, bRows, bCols, "ldb", ldb)
 	to := s.out("c", c, cExtent, floats)
-	left, right := s.in("a", a, aExtent, floats), s.in("b", b, bExtent, floats)
+	left, right := s.in("a", a, aExtent, floats), s.in("b", b, bExtent, dtypesOfB(transB))
+	s.wholeBlocks(right, named{"k", k}, named{"ldb", ldb}, named{"stride_b", strideB})
 	factor, keep := s.real32("alpha", alpha, anyReal), s.real32("beta", beta, anyReal)
 	return r.submit(s, func() {
-		dtype := narrower(left, right)
+		dtype, right := narrower(left, right), dequantized(right)
 		aRow, aCol := steps(transA, lda)
 		bRow, bCol := steps(transB, ldb)
 		for i := range batch {
@@ -163,7 +200,8 @@ func (r *Reference) GEMMGroupedRows(
 	}
 	left := s.in("a", a, s.matrix(leftRows, k, "lda", lda), floats)
 	bRows, bCols := swapped(transB, k, n)
-	right := s.in("b", b, s.repeated(groups, "stride_b", strideB, bRows, bCols, "ldb", ldb), floats)
+	right := s.in("b", b, s.repeated(groups, "stride_b", strideB, bRows, bCols, "ldb", ldb), dtypesOfB(transB))
+	s.wholeBlocks(right, named{"k", k}, named{"ldb", ldb}, named{"stride_b", strideB})
 	bounds := s.in("offsets", offsets, dense(groups+1), onlyI32)
 	gather := s.inOrNone("a_rows", aRows, dense(m), onlyI32)
 	keep := s.real32("beta", beta, anyReal)
@@ -172,7 +210,7 @@ func (r *Reference) GEMMGroupedRows(
 		if ends == nil || !r.goodRows(s.op, "a_rows", gather, ends[groups], aRowCount) {
 			return
 		}
-		dtype := narrower(left, right)
+		dtype, right := narrower(left, right), dequantized(right)
 		bRow, bCol := steps(transB, ldb)
 		for g := range groups {
 			begin, count := ends[g], ends[g+1]-ends[g]

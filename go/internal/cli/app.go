@@ -79,11 +79,11 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	helpOf(root)
 	commands := []*cobra.Command{
-		a.bench(), a.eval(), a.generate(), a.info(), a.initialise(), a.inspect(), a.logits(), a.prepare(), a.train(),
+		a.bench(), a.eval(), a.generate(), a.info(), a.initialise(), a.inspect(), a.logits(), a.prepare(), a.quantize(), a.train(),
 	}
 	var known []string
 	for _, command := range commands {
-		command.Args = noArguments
+		checked(command)
 		command.Flags().SortFlags = false
 		root.AddCommand(command)
 		known = append(known, command.Name())
@@ -94,11 +94,42 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-func noArguments(command *cobra.Command, arguments []string) error {
-	if len(arguments) > 0 {
-		return messages.UsageExtraArgument(strings.Join(arguments, " "), command.Name())
+// checked has a command refuse, before it runs, what is wrong with its line: values in the order in which their options
+// were first given, then options that are missing, then words too many.
+func checked(command *cobra.Command) {
+	run := command.RunE
+	command.Args = cobra.ArbitraryArgs
+	command.RunE = func(command *cobra.Command, arguments []string) error {
+		var bad error
+		command.Flags().Visit(func(flag *pflag.Flag) {
+			value, judged := flag.Value.(interface{ fault() (string, bool) })
+			if !judged || bad != nil {
+				return
+			}
+			if text, isBad := value.fault(); isBad {
+				bad = messages.UsageBadValue("--"+flag.Name, oneMarkEach(text), expected[flag.Value.Type()])
+			}
+		})
+		if bad != nil {
+			return bad
+		}
+		for option := range strings.FieldsSeq(command.Annotations[required]) {
+			if !command.Flags().Changed(option) {
+				return messages.UsageMissingOption(command.Name(), "--"+option)
+			}
+		}
+		if len(arguments) > 0 {
+			return messages.UsageExtraArgument(strings.Join(arguments, " "), command.Name())
+		}
+		return run(command, arguments)
 	}
-	return nil
+}
+
+// required is the annotation of a command that names the options that must be given.
+const required = "required"
+
+func needs(command *cobra.Command, options string) {
+	command.Annotations = map[string]string{required: options}
 }
 
 // flagError is the flag parser's complaint in our words.
@@ -117,24 +148,10 @@ func flagError(command *cobra.Command, err error) error {
 		return messages.UsageUnknownOption(option, command.Name())
 	case errors.As(err, &valueless):
 		return messages.UsageMissingValue("--"+valueless.GetFlag().Name, "one")
-	case errors.As(err, &invalid):
-		if invalid.GetFlag().Value.Type() == "bool" {
-			return messages.UsageFlagValue("--" + invalid.GetFlag().Name)
-		}
-		return messages.UsageBadValue(
-			"--"+invalid.GetFlag().Name, oneMarkEach(invalid.GetValue()), expected[invalid.GetFlag().Value.Type()])
+	case errors.As(err, &invalid): // of the types here only a flag without a value refuses at once
+		return messages.UsageFlagValue("--" + invalid.GetFlag().Name)
 	}
 	return messages.UsageUnknownOption(strings.TrimPrefix(err.Error(), "bad flag syntax: "), command.Name())
-}
-
-// require fails when an option was not given.
-func require(command *cobra.Command, options ...string) error {
-	for _, option := range options {
-		if !command.Flags().Changed(option) {
-			return messages.UsageMissingOption(command.Name(), "--"+option)
-		}
-	}
-	return nil
 }
 
 // given is the options that were named, in the order of their spelling with underscores.

@@ -18,10 +18,8 @@ func (a *app) bench() *cobra.Command {
 	path(command, &casesPath, "cases", "", "the description of what is measured: benchmarks/cases.json")
 	path(command, &out, "out", "", "the JSON file to write, every sample in it")
 	c.add(command, "device", "threads", "json", "quiet")
+	needs(command, "cases out")
 	command.RunE = func(*cobra.Command, []string) error {
-		if err := require(command, "cases", "out"); err != nil {
-			return err
-		}
 		cases, err := bench.ReadCases(casesPath)
 		if err != nil {
 			return err

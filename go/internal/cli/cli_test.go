@@ -27,7 +27,7 @@ func TestRefused(t *testing.T) {
 		code      int
 		sentence  string
 	}{
-		{"nope", 2, `unknown command "nope", expected one of bench, eval, generate, info, init, inspect, logits, prepare, train`},
+		{"nope", 2, `unknown command "nope", expected one of bench, eval, generate, info, init, inspect, logits, prepare, quantize, train`},
 		{"--nope", 2, "unknown option --nope of nn-go, see nn-go --help"},
 		{"train -x", 2, "unknown option -x of train, see train --help"},
 		{"train", 2, "train needs --data, see train --help"},
@@ -35,6 +35,11 @@ func TestRefused(t *testing.T) {
 		{"train --data", 2, "--data needs a value, expected one"},
 		{"train --data d --out x y", 2, `unexpected argument "y", see train --help`},
 		{"train --data d --out x --steps abc", 2, `--steps is "abc", expected an integer`},
+		{"train --steps abc --nope", 2, "unknown option --nope of train, see train --help"},
+		{"train --steps abc --steps 5", 2, "train needs --data, see train --help"},
+		{"train --lr abc --data= x --steps q", 2, `--lr is "abc", expected a number`},
+		{"train --data= --data d --lr q", 2, `--data is "", expected a path`},
+		{"train x", 2, "train needs --data, see train --help"},
 		{"train --data d --out x --steps 0x10", 2, `--steps is "0x10", expected an integer`},
 		{"train --data d --out x --steps 0", 2, `--steps is "0", expected an integer of at least 1`},
 		{"train --data d --out x --lr abc", 2, `--lr is "abc", expected a number`},
@@ -66,6 +71,9 @@ func TestRefused(t *testing.T) {
 		{"init --config tiny --out cli_test.go/a/model --device reference --quiet", 1, "cli_test.go/a/model: cannot be written: a part of the path is not a folder"},
 		{"init --config tiny --out f --ntk-alpha -0", 1, "config: ntk_alpha is -0.0, expected 1 to 65536"},
 		{"inspect --model ..//./none/../x/ --prompt a", 1, "../none/../x/tokenizer.json: no such file, expected a tokenizer.json"},
+		{"quantize --model m --out x", 2, "quantize needs --type, see quantize --help"},
+		{"quantize --model m --out x --type q5", 2, `--type is "q5", expected q8 or q4`},
+		{"quantize --model /none --out x --type q8", 1, "/none: no such folder, expected a checkpoint folder"},
 		{"eval --model m --data d --batch 0", 2, `--batch is "0", expected an integer of at least 1`},
 	} {
 		out, stderr, code := nnGo(t, strings.Fields(c.arguments)...)
@@ -99,7 +107,7 @@ func requireFields(t *testing.T, object *jsonstrict.Object, names ...string) {
 	}
 }
 
-// The whole way on the reference device: prepare, train, resume, eval, generate, inspect, logits, bench.
+// The whole way on the reference device: prepare, train, resume, eval, generate, inspect, logits, quantize, bench.
 func TestTheWholeWay(t *testing.T) {
 	folder := t.TempDir()
 	at := func(name string) string { return filepath.Join(folder, name) }
@@ -157,6 +165,26 @@ func TestTheWholeWay(t *testing.T) {
 	}
 	requireFields(t, result(t, "init", "--config", "tiny", "--out", at("fresh"), "--seed", "3", "--dtype", "bf16", "--device", "reference", "--quiet"),
 		"out", "parameters", "active_parameters", "dtype", "seed")
+	for _, kind := range []string{"q8", "q4"} {
+		blocks := at(kind)
+		made := result(t, with("quantize", "--out", blocks, "--type", kind, "--quiet")...)
+		requireFields(t, made, "out", "type", "parameters", "quantized_parameters", "bytes")
+		generated := result(t, "generate", "--model", blocks, "--prompt", "the ", "--max-new-tokens", "5", "--device", "reference")
+		if made.Get("type") != kind || generated.Get("tokens") == 0 {
+			t.Errorf("%s: %s, %s", kind, jsonstrict.DumpsCompact(made), jsonstrict.DumpsCompact(generated))
+		}
+		refused := ": the weights are quantized (" + kind + "), expected f32, bf16 or f16\n"
+		for _, c := range [][]string{
+			{blocks, "quantize", "--model", blocks, "--out", at("again"), "--type", "q8"},
+			{blocks, "train", "--data", at("data"), "--out", blocks, "--resume", "--device", "reference"},
+			{blocks + "/config.json", "train", "--data", at("data"), "--out", at("x"), "--config", blocks, "--device", "reference"},
+			{blocks + "/config.json", "init", "--config", blocks + "/config.json", "--out", at("x")},
+		} {
+			if _, stderr, code := nnGo(t, c[1:]...); code != 1 || stderr != "error: "+c[0]+refused {
+				t.Errorf("%v: got %d %s", c[1:], code, stderr)
+			}
+		}
+	}
 	cases := `{"version": 1, "warmup": 1, "samples": 3, "seconds": 1, "cases": [{"name": "silu", "kind": "silu", "n": 16},
 		{"name": "train", "kind": "train", "config": "tiny", "batch": 1, "seq": 4}]}`
 	if err := os.WriteFile(at("cases.json"), []byte(cases), 0o600); err != nil {

@@ -91,10 +91,8 @@ func (a *app) initialise() *cobra.Command {
 	text(command, &dtype, "dtype", "f32", "f32 or bf16")
 	path(command, &tokenizerPath, "tokenizer", "", "a tokenizer.json to put beside")
 	c.add(command, "device", "threads", "seed", "ntk-alpha", "json", "quiet")
+	needs(command, "config out")
 	command.RunE = func(*cobra.Command, []string) error {
-		if err := require(command, "config", "out"); err != nil {
-			return err
-		}
 		kind, err := train.TrainingDType(dtype)
 		if err != nil {
 			return err
@@ -188,10 +186,8 @@ func (a *app) prepare() *cobra.Command {
 	integer(command, &vocabSize, "vocab-size", 4096, "tokens of a BPE, where one is learned")
 	path(command, &tokenizerPath, "tokenizer", "", "a tokenizer.json, or bytes")
 	c.add(command, "json", "quiet")
+	needs(command, "data out tokenizer")
 	command.RunE = func(*cobra.Command, []string) error {
-		if err := require(command, "data", "out", "tokenizer"); err != nil {
-			return err
-		}
 		tok := tokenizer.Bytes()
 		if tokenizerPath != "bytes" {
 			var err error
@@ -229,10 +225,8 @@ func (a *app) eval() *cobra.Command {
 	integer(command, &batch, "batch", 8, "sequences at once")
 	integer(command, &seq, "seq", 0, "tokens of a sequence, 0: 128 or the context if shorter")
 	c.add(command, "device", "threads", "ntk-alpha", "json", "quiet")
+	needs(command, "model data")
 	command.RunE = func(*cobra.Command, []string) error {
-		if err := require(command, "model", "data"); err != nil {
-			return err
-		}
 		if batch < 1 {
 			return messages.UsageBadValue("--batch", strconv.Itoa(batch), "an integer of at least 1")
 		}
@@ -318,10 +312,8 @@ func (a *app) logits() *cobra.Command {
 	text(command, &ids, "ids", "", "token ids, for example 1,2,3")
 	path(command, &out, "out", "", `the .safetensors file to write: "logits" [1, T, V] f32`)
 	c.add(command, "device", "threads", "ntk-alpha", "json")
+	needs(command, "model ids out")
 	command.RunE = func(*cobra.Command, []string) error {
-		if err := require(command, "model", "ids", "out"); err != nil {
-			return err
-		}
 		parsed, err := parseIDs(ids)
 		if err != nil {
 			return err

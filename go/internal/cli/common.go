@@ -56,67 +56,87 @@ var expected = map[string]string{
 
 var decimalNumber = regexp.MustCompile(`^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$`)
 
-// decimal is ASCII digits that make a 64-bit integer: 010 is ten, 0x10 is nothing.
-type decimal struct{ into *int }
-
-func (d decimal) String() string { return strconv.Itoa(*d.into) }
-func (d decimal) Type() string   { return "int" }
-func (d decimal) Set(text string) (err error) {
-	*d.into, err = strconv.Atoi(text)
-	return err
+// word is a value as it was given. The line is taken apart first and its values are judged after, of an option that comes
+// twice the last one: then fault says that it is bad.
+type word struct {
+	text string
+	bad  bool
 }
 
-// real is a decimal number; neither nan nor inf is one.
-type real struct{ into *float64 }
+func (w *word) fault() (string, bool) { return w.text, w.bad }
 
-func (r real) String() string { return strconv.FormatFloat(*r.into, 'g', -1, 64) }
-func (r real) Type() string   { return "float" }
-func (r real) Set(text string) (err error) {
-	if !decimalNumber.MatchString(text) {
-		return strconv.ErrSyntax
-	}
-	*r.into, err = strconv.ParseFloat(text, 64)
-	if math.IsInf(*r.into, 0) {
-		err = nil // beyond the range is infinite, which the checks refuse
-	}
-	return err
+func (w *word) judge(text string, good bool) { w.text, w.bad = text, !good }
+
+// decimal is ASCII digits that make a 64-bit integer: 010 is ten, 0x10 is nothing.
+type decimal struct {
+	word
+	into *int
+}
+
+func (d *decimal) String() string { return strconv.Itoa(*d.into) }
+func (d *decimal) Type() string   { return "int" }
+func (d *decimal) Set(text string) error {
+	value, err := strconv.Atoi(text)
+	*d.into = value
+	d.judge(text, err == nil)
+	return nil
+}
+
+// real is a decimal number; neither nan nor inf is one. Beyond the range it is infinite, which the checks refuse.
+type real struct {
+	word
+	into *float64
+}
+
+func (r *real) String() string { return strconv.FormatFloat(*r.into, 'g', -1, 64) }
+func (r *real) Type() string   { return "float" }
+func (r *real) Set(text string) error {
+	value, err := strconv.ParseFloat(text, 64)
+	*r.into = value
+	r.judge(text, decimalNumber.MatchString(text) && (err == nil || math.IsInf(value, 0)))
+	return nil
 }
 
 // plainText is UTF-8, which the bytes of a command line need not be.
-type plainText struct{ into *string }
+type plainText struct {
+	word
+	into *string
+}
 
-func (p plainText) String() string { return *p.into }
-func (p plainText) Type() string   { return "text" }
-func (p plainText) Set(text string) error {
-	if !utf8.ValidString(text) {
-		return strconv.ErrSyntax
-	}
+func (p *plainText) String() string { return *p.into }
+func (p *plainText) Type() string   { return "text" }
+func (p *plainText) Set(text string) error {
 	*p.into = text
+	p.judge(text, utf8.ValidString(text))
 	return nil
 }
 
 // place is a file or folder, which an empty word cannot name, nor bytes that are not UTF-8; places is some.
-type place struct{ into *string }
+type place struct {
+	word
+	into *string
+}
 
-func (p place) String() string { return *p.into }
-func (p place) Type() string   { return "path" }
-func (p place) Set(path string) error {
-	if path == "" || !utf8.ValidString(path) {
-		return strconv.ErrSyntax
-	}
+func (p *place) String() string { return *p.into }
+func (p *place) Type() string   { return "path" }
+func (p *place) Set(path string) error {
 	*p.into = path
+	p.judge(path, path != "" && utf8.ValidString(path))
 	return nil
 }
 
-type places struct{ into *[]string }
+type places struct {
+	word
+	into *[]string
+}
 
-func (p places) String() string { return strings.Join(*p.into, ", ") }
-func (p places) Type() string   { return "paths" }
-func (p places) Set(path string) error {
-	if path == "" || !utf8.ValidString(path) {
-		return strconv.ErrSyntax
-	}
+func (p *places) String() string { return strings.Join(*p.into, ", ") }
+func (p *places) Type() string   { return "paths" }
+func (p *places) Set(path string) error {
 	*p.into = append(*p.into, path)
+	if !p.bad {
+		p.judge(path, path != "" && utf8.ValidString(path))
+	}
 	return nil
 }
 
@@ -151,16 +171,16 @@ func oneMarkEach(word string) string {
 
 func text(command *cobra.Command, into *string, name, value, usage string) {
 	*into = value
-	command.Flags().Var(plainText{into}, name, usage)
+	command.Flags().Var(&plainText{into: into}, name, usage)
 }
 
 func path(command *cobra.Command, into *string, name, value, usage string) {
 	*into = value
-	command.Flags().Var(place{into}, name, usage)
+	command.Flags().Var(&place{into: into}, name, usage)
 }
 
 func paths(command *cobra.Command, into *[]string, name, usage string) {
-	command.Flags().Var(places{into}, name, usage)
+	command.Flags().Var(&places{into: into}, name, usage)
 }
 
 func flag(command *cobra.Command, into *bool, name, usage string) {
@@ -170,12 +190,12 @@ func flag(command *cobra.Command, into *bool, name, usage string) {
 
 func integer(command *cobra.Command, into *int, name string, value int, usage string) {
 	*into = value
-	command.Flags().Var(decimal{into}, name, usage)
+	command.Flags().Var(&decimal{into: into}, name, usage)
 }
 
 func number(command *cobra.Command, into *float64, name string, value float64, usage string) {
 	*into = value
-	command.Flags().Var(real{into}, name, usage)
+	command.Flags().Var(&real{into: into}, name, usage)
 }
 
 // openDevice: Errors: device_unknown, device_missing, usage_bad_value.
@@ -203,8 +223,8 @@ func (c *common) load(command *cobra.Command, folder string, backend tensor.Back
 	return model.LoadMoETransformer(folder, backend, options)
 }
 
-// readConfig is a preset by its name, or a config.json (or a folder that has one) by its path. Errors: unknown_preset and
-// those of MoEConfigFromJSON.
+// readConfig is a preset by its name, or a config.json (or a folder that has one) by its path, for fresh weights. Errors:
+// unknown_preset, quantized_weights and those of MoEConfigFromJSON.
 func (c *common) readConfig(command *cobra.Command, name string) (model.MoEConfig, error) {
 	path := name
 	if files.IsFolder(path) {
@@ -216,6 +236,9 @@ func (c *common) readConfig(command *cobra.Command, name string) (model.MoEConfi
 		var data []byte
 		if data, err = files.ReadBytes(path, "checkpoint folder"); err == nil {
 			config, err = model.MoEConfigFromJSON(data, path)
+		}
+		if err == nil {
+			err = config.RequireFloat(path)
 		}
 	} else {
 		config, err = model.Preset(name)

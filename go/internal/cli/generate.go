@@ -33,10 +33,8 @@ func (a *app) generate() *cobra.Command {
 	integer(command, &sampling.TopK, "top-k", 0, "only the k most likely tokens, 0: all")
 	number(command, &sampling.TopP, "top-p", 1, "only the likeliest that sum to p, 1: all")
 	c.add(command, "device", "threads", "seed", "ntk-alpha", "json", "quiet")
+	needs(command, "model prompt")
 	command.RunE = func(*cobra.Command, []string) error {
-		if err := require(command, "model", "prompt"); err != nil {
-			return err
-		}
 		if err := c.checkSeed(); err != nil {
 			return err
 		}

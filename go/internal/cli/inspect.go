@@ -27,10 +27,8 @@ func (a *app) inspect() *cobra.Command {
 	text(command, &prompt, "prompt", "", "the text to look at")
 	path(command, &page, "html", "", "a page to write: tokens by layers, coloured by expert")
 	c.add(command, "device", "threads", "ntk-alpha", "json")
+	needs(command, "model prompt")
 	command.RunE = func(*cobra.Command, []string) error {
-		if err := require(command, "model", "prompt"); err != nil {
-			return err
-		}
 		if prompt == "" {
 			return messages.EmptyPrompt()
 		}

@@ -62,15 +62,13 @@ func (a *app) train() *cobra.Command {
 	flag(command, &o.Recompute, "recompute", "less memory, a third more work")
 	flag(command, &t.resume, "resume", "go on with the run in OUT")
 	t.add(command, "device", "threads", "seed", "ntk-alpha", "json", "quiet")
+	needs(command, "data out")
 	command.RunE = func(*cobra.Command, []string) error { return a.runTraining(t) }
 	return command
 }
 
 func (t *training) check() error {
 	command := t.description
-	if err := require(command, "data", "out"); err != nil {
-		return err
-	}
 	changed := command.Flags().Changed
 	if changed("steps") && changed("minutes") {
 		return messages.UsageConflict("--steps", "--minutes")
@@ -126,6 +124,9 @@ func (t *training) resumed(backend tensor.Backend) (*train.Trainer, error) {
 		return nil, err
 	}
 	defer checkpoint.Close()
+	if err := checkpoint.Config.RequireFloat(t.out); err != nil {
+		return nil, err
+	}
 	options, err := train.StoredOptions(checkpoint)
 	if err != nil {
 		return nil, err
