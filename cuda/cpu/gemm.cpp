@@ -40,7 +40,7 @@ struct Tiling {
 Tiling tiling_of(const ProductCall &call, const Problem &p, int64_t wanted) {
   Tiling t{least(p.m, tallest_tile), least(p.n, widest_tile()), 1, 0};
   if (streams(call, p, p.m)) {
-    t.cols = wanted > 1 ? ceil_div(most(32, task_bytes / most(1, p.k * float_bytes(p.b.dtype))), 32) * 32 : p.n;
+    t.cols = wanted > 1 ? ceil_div(most(32, task_bytes / most(1, bytes_of(p.b.dtype, p.k))), 32) * 32 : p.n;
     if (t.cols > p.n) t.cols = p.n;
     return t;
   }
@@ -136,9 +136,9 @@ void gemm_batched(Exec &exec, const GemmBatchedArgs &args) {
   Problem *problems = static_cast<Problem *>(exec.scratch->bytes((size_t)args.batch * sizeof(Problem)));
   for (int64_t i = 0; i < args.batch; ++i) {
     Problem p = problem_of(g);
-    p.a.data = static_cast<const char *>(g.a) + i * args.stride_a * float_bytes(g.a_dtype);
-    p.b.data = static_cast<const char *>(g.b) + i * args.stride_b * float_bytes(g.b_dtype);
-    p.c += i * args.stride_c * float_bytes(g.c_dtype);
+    p.a.data = static_cast<const char *>(g.a) + bytes_of(g.a_dtype, i * args.stride_a);
+    p.b.data = static_cast<const char *>(g.b) + bytes_of(g.b_dtype, i * args.stride_b);
+    p.c += bytes_of(g.c_dtype, i * args.stride_c);
     problems[i] = p;
   }
   run_problems(exec, {g.c_dtype, narrower(g.a_dtype, g.b_dtype), g.alpha, g.beta}, problems, args.batch);

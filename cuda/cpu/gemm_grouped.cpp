@@ -31,7 +31,7 @@ static bool rows_are_valid(Exec &exec, OpId op, const int32_t *rows, int64_t cou
 // Rows [begin, ...) of a matrix, or of its gather.
 static Operand rows_from(Operand all, int64_t begin) {
   if (all.gather) all.gather += begin;
-  else all.data = static_cast<const char *>(all.data) + begin * all.ld * float_bytes(all.dtype);
+  else all.data = static_cast<const char *>(all.data) + bytes_of(all.dtype, begin * all.ld);
   return all;
 }
 
@@ -44,8 +44,8 @@ void gemm_grouped_rows(Exec &exec, const GemmGroupedRowsArgs &g) {
   for (int64_t i = 0; i < g.groups; ++i) {
     const int64_t begin = g.offsets[i];
     problems[i] = {rows_from({g.a, g.a_dtype, g.lda, false, g.a_rows}, begin),
-                   {static_cast<const char *>(g.b) + i * g.stride_b * float_bytes(g.b_dtype), g.b_dtype, g.ldb, !g.trans_b, nullptr},
-                   static_cast<char *>(g.c) + begin * g.ldc * float_bytes(g.c_dtype),
+                   {static_cast<const char *>(g.b) + bytes_of(g.b_dtype, i * g.stride_b), g.b_dtype, g.ldb, !g.trans_b, nullptr},
+                   static_cast<char *>(g.c) + bytes_of(g.c_dtype, begin * g.ldc),
                    g.ldc, g.offsets[i + 1] - begin, g.n, g.k};
   }
   run_problems(exec, {g.c_dtype, narrower(g.a_dtype, g.b_dtype), 1.0f, g.beta}, problems, g.groups);
@@ -60,7 +60,7 @@ void gemm_grouped_inner(Exec &exec, const GemmGroupedInnerArgs &g) {
     const int64_t begin = g.offsets[i];
     problems[i] = {rows_from({g.a, g.a_dtype, g.lda, true, nullptr}, begin),
                    rows_from({g.b, g.b_dtype, g.ldb, true, g.b_rows}, begin),
-                   static_cast<char *>(g.c) + i * g.stride_c * float_bytes(g.c_dtype),
+                   static_cast<char *>(g.c) + bytes_of(g.c_dtype, i * g.stride_c),
                    g.ldc, g.m, g.n, g.offsets[i + 1] - begin};
   }
   run_problems(exec, {g.c_dtype, narrower(g.a_dtype, g.b_dtype), 1.0f, g.beta}, problems, g.groups);

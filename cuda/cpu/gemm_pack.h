@@ -1,6 +1,7 @@
 // Operands of the matrix product and how their elements become the f32 panels the micro-kernel reads.
 #pragma once
 
+#include "gemm_blocks.h"
 #include "lanes.h"
 #include "tasks.h"
 #include "transpose.h"
@@ -9,7 +10,7 @@ namespace cunn::cpu::CUNN_ISA_NS {
 
 // A matrix stored row by row, seen along the product: k is the summed index, x the other one (i of A, j of B).
 // With k_rows the stored rows are the k (element (x, k) at k * ld + x), else the x (x * ld + k). Row r is row
-// gather[r] of `data` where there is a gather.
+// gather[r] of `data` where there is a gather. Blocks lie along k (not k_rows), and rows begin with one.
 struct Operand {
   const void *data;
   DType dtype;
@@ -24,18 +25,17 @@ struct Transform {
   DType type;
 };
 
-// The product's type: of the operands' types the one with fewer bits of significand (f32 24, f16 11, bf16 8).
+// The product's type: of the operands' types the one with fewer bits of significand (f32 24, f16 11, bf16 8). What comes
+// out of blocks is f32.
 CUNN_INLINE DType narrower(DType a, DType b) {
   if (a == DType::bf16 || b == DType::bf16) return DType::bf16;
   return a == DType::f16 || b == DType::f16 ? DType::f16 : DType::f32;
 }
 
-CUNN_INLINE int64_t float_bytes(DType t) { return t == DType::f32 ? 4 : 2; }
-
 // The element (row, column) as stored.
 CUNN_INLINE const char *element(const Operand &o, int64_t row, int64_t column) {
   int64_t r = o.gather ? o.gather[row] : row;
-  return static_cast<const char *>(o.data) + (r * o.ld + column) * float_bytes(o.dtype);
+  return static_cast<const char *>(o.data) + bytes_of(o.dtype, r * o.ld + column);
 }
 
 // Sixteen vectors are registers only where an index into them is a constant; the scalar build keeps its loops.
@@ -45,9 +45,12 @@ CUNN_INLINE const char *element(const Operand &o, int64_t row, int64_t column) {
 #define CUNN_UNROLL
 #endif
 
-// ---- lines: 64 bytes of each of sixteen rows, one line of the cache per row ----
+// ---- steps: a line of the cache of each of sixteen rows, or a few bytes more of blocks ----
 
 constexpr int64_t line_bytes = 64;
+
+constexpr int64_t step_bytes(DType t) { return is_blocks(t) ? block_pair_bytes(t) : line_bytes; }
+constexpr int64_t step_elements(DType t) { return is_blocks(t) ? 2 * kQuantBlock : t == DType::f32 ? 16 : 32; }
 
 // They may hold 16-bit floats and stand at any address.
 CUNN_INLINE Vec16 load_line(const char *p) {
@@ -89,39 +92,59 @@ template <DType t> CUNN_INLINE void widen_pairs(Vec16 pairs, Vec16 *even, Vec16 
   }
 }
 
-// use(k, column) for each k of the lines at row[r] + at: lane r of column is element k of row r. With `few` only the
-// first eight rows are there and lanes 8 to 15 hold anything.
-template <DType t, bool few, class Use> CUNN_INLINE void each_column(const char *const *row, int64_t at, Use use) {
-  Vec16 column[16];
-  CUNN_UNROLL
-  for (int r = 0; r < 16; ++r) column[r] = few && r >= 8 ? zero() : load_line(row[r] + at);
-  transpose16(column);
-  CUNN_UNROLL
-  for (int s = 0; s < 16; ++s) {
-    if constexpr (t == DType::f32) {
-      use(s, column[s]);
-    } else {
-      Vec16 even, odd;
-      widen_pairs<t>(column[s], &even, &odd);
-      use(2 * s, even);
-      use(2 * s + 1, odd);
+// use(k, column) for each k of the steps at row[r] + at, ascending: lane r of column[v] is element k of row 16 v + r. With
+// `few` only the first eight rows are there and lanes 8 to 15 hold anything.
+template <DType t, int V, bool few, class Use> CUNN_INLINE void each_column(const char *const *row, int64_t at, Use use) {
+  if constexpr (is_blocks(t)) {
+    each_block_column<t, V, few>(row, at, use);
+  } else {
+    Vec16 line[V][16];
+    CUNN_UNROLL
+    for (int v = 0; v < V; ++v) {
+      CUNN_UNROLL
+      for (int r = 0; r < 16; ++r) line[v][r] = few && r >= 8 ? zero() : load_line(row[16 * v + r] + at);
+      transpose16(line[v]);
+    }
+    CUNN_UNROLL
+    for (int s = 0; s < 16; ++s) {
+      Vec16 column[V], odd[V];
+      CUNN_UNROLL
+      for (int v = 0; v < V; ++v) {
+        if constexpr (t == DType::f32) column[v] = line[v][s];
+        else widen_pairs<t>(line[v][s], &column[v], &odd[v]);
+      }
+      if constexpr (t == DType::f32) {
+        use(s, column);
+      } else {
+        use(2 * s, column);
+        use(2 * s + 1, odd);
+      }
     }
   }
 }
 
-// The columns of a last line that is not full: nothing is read past the `bytes` that each row still has.
-template <DType t> struct LastColumns {
-  alignas(64) float column[32][16];
+// The columns of a last step that is not full: nothing is read past the `bytes` that each row still has.
+template <DType t, int V> struct LastColumns {
+  alignas(64) float column[step_elements(t)][16 * V];
   __attribute__((noinline)) LastColumns(const char *const *row, int64_t at, int64_t bytes) {
-    alignas(64) char line[16][line_bytes] = {};
-    const char *copy[16];
-    for (int r = 0; r < 16; ++r) {
-      memcpy(line[r], row[r] + at, (size_t)bytes);
-      copy[r] = line[r];
+    alignas(64) char step[16 * V][step_bytes(t)] = {};
+    const char *copy[16 * V];
+    for (int r = 0; r < 16 * V; ++r) {
+      memcpy(step[r], row[r] + at, (size_t)bytes);
+      copy[r] = step[r];
     }
-    each_column<t, false>(copy, 0, [&](int64_t k, Vec16 v) { store(column[k], v); });
+    each_column<t, V, false>(copy, 0, [&](int64_t k, const Vec16 (&c)[V]) __attribute__((always_inline)) {
+      for (int v = 0; v < V; ++v) store(column[k] + 16 * v, c[v]);
+    });
   }
 };
+
+// with_float for what may be stored in blocks.
+template <class F> CUNN_INLINE void with_stored(DType t, F &&body) {
+  if (t == DType::q8) body(Type<DType::q8>{});
+  else if (t == DType::q4) body(Type<DType::q4>{});
+  else with_float(t, body);
+}
 
 // ---- panels ----
 
@@ -176,7 +199,6 @@ void pack_k_rows(float *to, int64_t width, const Operand &o, const Span &span, c
 
 template <DType t, bool changed, bool few>
 void pack_x_rows(float *to, int64_t width, const Operand &o, const Span &span, const Transform &transform) {
-  constexpr int64_t size = t == DType::f32 ? 4 : 2, per_line = line_bytes / size;
   const int64_t stride = panel_floats(width, span.kc);
   for (int64_t x = 0; x < span.count; x += width, to += stride) {
     const int64_t here = least(width, span.count - x);
@@ -190,21 +212,23 @@ void pack_x_rows(float *to, int64_t width, const Operand &o, const Span &span, c
       const char *next[16];
       for (int64_t r = 0; ask_ahead && r < 16; ++r) next[r] = element(o, least(first + rows + r, span.x_end - 1), span.k0);
       float *panel = to + g;
-      auto put = [&](int64_t k, Vec16 column) {
+      auto put = [&](int64_t k, Vec16 column) __attribute__((always_inline)) {
         if constexpr (changed) column = change(column, transform);
         if constexpr (few) store_low(panel + k * width, column);
         else store(panel + k * width, column);
       };
-      int64_t k = 0;
-      for (; k + per_line <= span.kc; k += per_line) {
+      int64_t k = 0, at = 0;
+      for (; k + step_elements(t) <= span.kc; k += step_elements(t), at += step_bytes(t)) {
         if (ask_ahead) {
           CUNN_UNROLL
-          for (int r = 0; r < (few ? 8 : 16); ++r) __builtin_prefetch(next[r] + k * size, 0, 2);
+          for (int r = 0; r < (few ? 8 : 16); ++r) __builtin_prefetch(next[r] + at, 0, 2);
         }
-        each_column<t, few>(row, k * size, [&](int64_t i, Vec16 column) { put(k + i, column); });
+        each_column<t, 1, few>(row, at, [&](int64_t i, const Vec16 (&column)[1]) __attribute__((always_inline)) {
+          put(k + i, column[0]);
+        });
       }
       if (k < span.kc) {
-        const LastColumns<t> rest(row, k * size, (span.kc - k) * size);
+        const LastColumns<t, 1> rest(row, at, bytes_of(t, span.kc - k));
         for (int64_t i = 0; k + i < span.kc; ++i) put(k + i, load(rest.column[i]));
       }
     }
@@ -213,14 +237,16 @@ void pack_x_rows(float *to, int64_t width, const Operand &o, const Span &span, c
 
 template <DType t, bool changed>
 void pack_as(float *to, int64_t width, const Operand &o, const Span &span, const Transform &transform) {
-  if (o.k_rows) pack_k_rows<t, changed>(to, width, o, span, transform);
+  if constexpr (!is_blocks(t)) {
+    if (o.k_rows) return pack_k_rows<t, changed>(to, width, o, span, transform);
+  }
   // Where a vector is two registers, one of them saves half of the work.
-  else if (CUNN_ISA_LEVEL == 1 && width <= 8) pack_x_rows<t, changed, CUNN_ISA_LEVEL == 1>(to, width, o, span, transform);
+  if (CUNN_ISA_LEVEL == 1 && width <= 8) pack_x_rows<t, changed, CUNN_ISA_LEVEL == 1>(to, width, o, span, transform);
   else pack_x_rows<t, changed, false>(to, width, o, span, transform);
 }
 
 CUNN_INLINE void pack(float *to, int64_t width, const Operand &o, const Span &span, const Transform &transform) {
-  with_float(o.dtype, [&](auto type) {
+  with_stored(o.dtype, [&](auto type) {
     if (changes(type.value, transform)) pack_as<type.value, true>(to, width, o, span, transform);
     else pack_as<type.value, false>(to, width, o, span, transform);
   });

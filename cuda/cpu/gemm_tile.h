@@ -62,7 +62,7 @@ static void clear_tile(int64_t rows, int64_t cols, float *tile, int64_t ld) {
 
 // Whether B is read row by row into registers instead of being packed.
 CUNN_INLINE bool streams(const ProductCall &call, const Problem &p, int64_t rows) {
-  return rows <= stream_rows && !p.b.k_rows && !changes(p.b.dtype, {1.0f, call.type});
+  return rows <= most_stream_rows(p.b.dtype) && !p.b.k_rows && !changes(p.b.dtype, {1.0f, call.type});
 }
 
 static void stream_tile(const ProductCall &call, const Problem &p, const Workspace &space, int64_t i0, int64_t j0,
@@ -89,7 +89,8 @@ static void pack_and_run_tile(const ProductCall &call, const Problem &p, const W
   const bool a_is_panel = is_panel(p.a, of_a, rows);
   const bool a_in_place = a_is_panel || in_place(p.a, of_a, ceil_div(cols, tile_cols));
   const bool b_in_place = in_place(p.b, of_b, row_panels);
-  const int64_t step = ceil_div(ceil_div(p.k, ceil_div(p.k, k_block)), 4) * 4;
+  const int64_t unit = is_quantized(p.b.dtype) ? step_elements(p.b.dtype) : 4;  // no step of blocks is cut in two
+  const int64_t step = ceil_div(ceil_div(p.k, ceil_div(p.k, k_block)), unit) * unit;
   const int64_t a_step = a_is_panel ? 1 : a_in_place ? p.a.ld : panel_rows, b_step = b_in_place ? p.b.ld : tile_cols;
   // All panels of B are packed before A goes by, or, when all of A is at hand, each is used while it is still warm.
   const int64_t group = row_panels <= panels_of_a ? tile_cols : cols;

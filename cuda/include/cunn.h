@@ -260,7 +260,8 @@ int32_t cunn_rmsnorm_residual_backward(cunn_context context, cunn_buffer dx, cun
 /* C[m,n] = alpha op(A)[m,k] op(B)[k,n] + beta C. trans_a: A is stored [k,m]; trans_b: B is stored [n,k].
  * A, B, C any float. Operands of different dtypes are both read as the narrower one. Each element has one f32
  * accumulator that starts from beta C (from 0 when beta is 0: C is not read) and takes k ascending, one fused
- * multiply-add a term; alpha multiplies A as it is read. */
+ * multiply-add a term; alpha multiplies A as it is read. With trans_b B may also be q8 or q4, its blocks along k, and
+ * k, ldb and stride_b multiples of 32: the bits are those of the same call with B dequantized to f32. */
 int32_t cunn_gemm(cunn_context context, cunn_buffer c, cunn_buffer a, cunn_buffer b, int32_t trans_a, int32_t trans_b,
                   int64_t m, int64_t n, int64_t k, int64_t ldc, int64_t lda, int64_t ldb, double alpha, double beta);
 

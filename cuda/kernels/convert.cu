@@ -1,4 +1,5 @@
 // Copies, casts, matrices packed or transposed, and blocks of 32 elements with one f16 scale.
+#include "blocks.cuh"
 #include "launch.cuh"
 #include "math.cuh"
 #include "ops_decl.h"
@@ -153,13 +154,7 @@ template <class T, bool kQ8>
 struct Dequantized {
   T* y;
   const uint8_t* x;
-  __device__ T at(int64_t i) const {
-    const uint8_t* const block = x + i / kQuantBlock * (kQ8 ? kQ8BlockBytes : kQ4BlockBytes);
-    const int e = int(i % kQuantBlock);
-    const float d = __half2float(__ushort_as_half((unsigned short)(block[0] | block[1] << 8)));
-    const int q = kQ8 ? int(int8_t(block[2 + e])) : (e < 16 ? block[2 + e] & 15 : block[2 + e - 16] >> 4) - 8;
-    return from_float<T>(float(q) * d);
-  }
+  __device__ T at(int64_t i) const { return from_float<T>(dequantized<kQ8>(x, i)); }
   __device__ void put(int64_t i, T v) const { y[i] = v; }
 };
 

@@ -7,7 +7,7 @@ namespace cunn::cuda {
 
 namespace {
 
-// f32, then f16, then bf16: of two 16-bit types the one that every float fits.
+// f32 (and what comes out of blocks), then f16, then bf16: of two 16-bit types the one that every float fits.
 DType narrower(DType a, DType b) {
   if (a == DType::bf16 || b == DType::bf16) return DType::bf16;
   if (a == DType::f16 || b == DType::f16) return DType::f16;
@@ -81,9 +81,9 @@ void gemm_batched(Exec& exec, const GemmBatchedArgs& op) {
     g.a.batch_stride = op.stride_a;
     g.b.batch_stride = op.stride_b;
     g.c_batch_stride = op.stride_c;
-    g.a.data = static_cast<const char*>(g.a.data) + first * op.stride_a * element_bytes(g.a.dtype);
-    g.b.data = static_cast<const char*>(g.b.data) + first * op.stride_b * element_bytes(g.b.dtype);
-    g.c = static_cast<char*>(g.c) + first * op.stride_c * element_bytes(g.c_dtype);
+    g.a.data = static_cast<const char*>(g.a.data) + bytes_of(g.a.dtype, first * op.stride_a);
+    g.b.data = static_cast<const char*>(g.b.data) + bytes_of(g.b.dtype, first * op.stride_b);
+    g.c = static_cast<char*>(g.c) + bytes_of(g.c_dtype, first * op.stride_c);
     run(exec, g);
   }
 }

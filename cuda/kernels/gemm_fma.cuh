@@ -1,9 +1,10 @@
-// The matrix product by fused multiply-adds in f32: any dtypes and strides.
+// The matrix product by fused multiply-adds in f32: any dtypes and strides, and B in blocks.
 //
 // A block of 256 threads makes a kRows x kCols tile; thread (ty, tx) holds kTm x kTn of it in registers, in groups of
 // four rows and columns so that shared memory is read in 16-byte pieces. Tiles of A and B are staged through shared memory
 // kDepth deep, twice: the next pair is on its way in registers while this one is used.
 #pragma once
+#include "blocks.cuh"
 #include "gemm.cuh"
 
 namespace cunn::cuda {
@@ -31,6 +32,10 @@ struct FmaStage {
   }
 };
 
+// What the operands are: f32 with alpha 1 and an f32 C, any floats, or any floats times blocks along k. Blocks become f32
+// as the tile is read.
+enum class FmaForm { plain, floats, blocks };
+
 template <bool kPlain>
 static __device__ __forceinline__ float transformed(float x, float alpha, DType type) {
   if (kPlain) return x;
@@ -40,9 +45,17 @@ static __device__ __forceinline__ float transformed(float x, float alpha, DType 
   return x;
 }
 
-// kPlain: everything is f32 and alpha is 1.
-template <class Tile, bool kPlain>
+template <FmaForm kForm>
+static __device__ __forceinline__ float load_b(const Matrix& b, int64_t i) {
+  if (kForm == FmaForm::plain) return static_cast<const float*>(b.data)[i];
+  if (kForm == FmaForm::floats) return load_float(b.data, b.dtype, i);
+  const uint8_t* const data = static_cast<const uint8_t*>(b.data);
+  return b.dtype == DType::q8 ? dequantized<true>(data, i) : dequantized<false>(data, i);
+}
+
+template <class Tile, FmaForm kForm>
 __global__ void __launch_bounds__(kFmaThreads, 1) gemm_fma_kernel(Gemm g) {
+  constexpr bool kPlain = kForm == FmaForm::plain;
   constexpr int kRows = Tile::kRows, kCols = Tile::kCols, kTm = Tile::kTm, kTn = Tile::kTn;
   CUNN_SHARED(float, as, [2][kFmaDepth][kRows + 4]);
   CUNN_SHARED(float, bs, [2][kFmaDepth][kCols + 4]);
@@ -80,9 +93,7 @@ __global__ void __launch_bounds__(kFmaThreads, 1) gemm_fma_kernel(Gemm g) {
       float x = 0.0f;
       if (line < kCols && depth < kFmaDepth && col < g.n && k < tile.k_end) {
         const int64_t from = g.b.gather ? g.b.gather[k] : k;
-        x = transformed<kPlain>(load_float(g.b.data, kPlain ? DType::f32 : g.b.dtype,
-                                           tile.b_offset + from * g.b.row_stride + col * g.b.col_stride),
-                                1.0f, g.type);
+        x = transformed<kPlain>(load_b<kForm>(g.b, tile.b_offset + from * g.b.row_stride + col * g.b.col_stride), 1.0f, g.type);
       }
       stage_b.value[i] = x;
     }
@@ -157,9 +168,11 @@ void run_gemm_fma_tile(Exec& exec, const Gemm& g) {
   const bool plain = g.a.dtype == DType::f32 && g.b.dtype == DType::f32 && g.c_dtype == DType::f32 && g.alpha == 1.0f;
   const dim3 grid = gemm_grid(g, Tile::kRows, Tile::kCols);
   if (plain)
-    CUNN_RUN(exec, (gemm_fma_kernel<Tile, true>), grid, kFmaThreads, 0, g);
+    CUNN_RUN(exec, (gemm_fma_kernel<Tile, FmaForm::plain>), grid, kFmaThreads, 0, g);
+  else if (is_quantized(g.b.dtype))
+    CUNN_RUN(exec, (gemm_fma_kernel<Tile, FmaForm::blocks>), grid, kFmaThreads, 0, g);
   else
-    CUNN_RUN(exec, (gemm_fma_kernel<Tile, false>), grid, kFmaThreads, 0, g);
+    CUNN_RUN(exec, (gemm_fma_kernel<Tile, FmaForm::floats>), grid, kFmaThreads, 0, g);
 }
 
 // Large tiles where they fill the card, small ones else; the choice changes no bits.

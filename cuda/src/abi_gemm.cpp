@@ -10,6 +10,17 @@ struct Operands {
   Extent c, a, b;
 };
 
+// B as the products take it: blocks lie along k, so B may consist of them where its rows do.
+uint32_t dtypes_of_b(bool trans_b) { return trans_b ? kAnyFloat | kQuantized : kAnyFloat; }
+
+void check_blocks(Call &call, DType b, int64_t k, int64_t ldb, int64_t stride_b) {
+  if (!is_quantized(b)) return;
+  const Call::Dim along_k[] = {{"k", k}, {"ldb", ldb}, {"stride_b", stride_b}};
+  for (const Call::Dim &dim : along_k)
+    call.require(dim.value % kQuantBlock == 0, "%s is %lld, expected a multiple of %lld (a block of q8 or q4)", dim.name,
+                 static_cast<long long>(dim.value), static_cast<long long>(kQuantBlock));
+}
+
 Extent repeated(Call &call, int64_t batch, const char *stride_name, int64_t stride, int64_t rows, int64_t cols,
                 const char *ld_name, int64_t ld) {
   call.at_least(ld_name, ld, cols);
@@ -18,11 +29,12 @@ Extent repeated(Call &call, int64_t batch, const char *stride_name, int64_t stri
 }
 
 GemmArgs problem(Call &call, const Operands &extents, cunn_buffer c, cunn_buffer a, cunn_buffer b, bool trans_a,
-                 bool trans_b, int64_t m, int64_t n, int64_t k, int64_t ldc, int64_t lda, int64_t ldb, double alpha,
-                 double beta) {
+                 bool trans_b, int64_t m, int64_t n, int64_t k, int64_t ldc, int64_t lda, int64_t ldb, int64_t stride_b,
+                 double alpha, double beta) {
   const Elements ec = call.out("c", c, extents.c, kAnyFloat);
   const Elements ea = call.in("a", a, extents.a, kAnyFloat);
-  const Elements eb = call.in("b", b, extents.b, kAnyFloat);
+  const Elements eb = call.in("b", b, extents.b, dtypes_of_b(trans_b));
+  check_blocks(call, eb.dtype, k, ldb, stride_b);
   const float narrow_alpha = call.real32("alpha", alpha), narrow_beta = call.real32("beta", beta);
   return {ec.data, ec.dtype, ldc, ea.data, ea.dtype, lda, trans_a, eb.data, eb.dtype, ldb, trans_b,
           m, n, k, narrow_alpha, narrow_beta};
@@ -38,7 +50,7 @@ int32_t cunn_gemm(cunn_context context, cunn_buffer c, cunn_buffer a, cunn_buffe
     call.nothing_when(m == 0 || n == 0);
     const Operands extents = {call.matrix(m, n, "ldc", ldc), call.matrix(ta ? k : m, ta ? m : k, "lda", lda),
                               call.matrix(tb ? n : k, tb ? k : n, "ldb", ldb)};
-    return problem(call, extents, c, a, b, ta, tb, m, n, k, ldc, lda, ldb, alpha, beta);
+    return problem(call, extents, c, a, b, ta, tb, m, n, k, ldc, lda, ldb, 0, alpha, beta);
   });
 }
 
@@ -55,7 +67,8 @@ int32_t cunn_gemm_batched(cunn_context context, cunn_buffer c, cunn_buffer a, cu
         repeated(call, batch, "stride_c", stride_c, m, n, "ldc", ldc),
         repeated(call, batch, "stride_a", stride_a, ta ? k : m, ta ? m : k, "lda", lda),
         repeated(call, batch, "stride_b", stride_b, tb ? n : k, tb ? k : n, "ldb", ldb)};
-    return GemmBatchedArgs{problem(call, extents, c, a, b, ta, tb, m, n, k, ldc, lda, ldb, alpha, beta), batch,
+    return GemmBatchedArgs{problem(call, extents, c, a, b, ta, tb, m, n, k, ldc, lda, ldb, stride_b, alpha, beta),
+                           batch,
                            stride_c, stride_a, stride_b};
   });
 }
@@ -74,8 +87,9 @@ int32_t cunn_gemm_grouped_rows(cunn_context context, cunn_buffer c, cunn_buffer 
     const int64_t rows_of_a = a_rows == 0 ? m : a_row_count;
     const Elements ec = call.out("c", c, call.matrix(m, n, "ldc", ldc), kAnyFloat);
     const Elements ea = call.in("a", a, call.matrix(rows_of_a, k, "lda", lda), kAnyFloat);
-    const Elements eb = call.in(
-        "b", b, repeated(call, groups, "stride_b", stride_b, tb ? n : k, tb ? k : n, "ldb", ldb), kAnyFloat);
+    const Elements eb =
+        call.in("b", b, repeated(call, groups, "stride_b", stride_b, tb ? n : k, tb ? k : n, "ldb", ldb), dtypes_of_b(tb));
+    check_blocks(call, eb.dtype, k, ldb, stride_b);
     const int32_t *starts = call.in<int32_t>("offsets", offsets, dense(groups + 1));
     const int32_t *rows = call.in_or_none<int32_t>("a_rows", a_rows, dense(m));
     return GemmGroupedRowsArgs{ec.data, ec.dtype, ldc, ea.data, ea.dtype, lda, eb.data, eb.dtype, ldb, tb, stride_b,

@@ -1,13 +1,14 @@
 // Times the cpu device's matrix products beside the machine's fused multiply-add peak and read bandwidth, measured in
 // the same run: the ratios carry over to other machines, the figures do not.
 //
-//   gemm_bench [threads] [isa]
+//   gemm_bench [threads] [isa] [only cases whose name has this in it]
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <functional>
+#include <string>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -59,6 +60,8 @@ double best_of(int64_t repeats, const std::function<void()> &run) {
   }
   return best;
 }
+
+std::string only;
 
 volatile float sink;
 constexpr int64_t peak_steps = 400000;
@@ -139,8 +142,14 @@ struct Bench {
   }
 
   void *filled(DType t, int64_t n) {
-    int64_t bytes = n * (t == DType::f32 ? 4 : 2);
+    const int64_t bytes = bytes_of(t, n);
     char *p = static_cast<char *>(memory.bytes((size_t)bytes));
+    if (is_quantized(t)) {  // levels of every value, the scale 2^-8
+      for (int64_t i = 0; i < bytes; ++i) p[i] = (char)(i * 7);
+      const uint16_t scale = 0x1c00;
+      for (int64_t i = 0; i < bytes; i += bytes_of(t, kQuantBlock)) std::memcpy(p + i, &scale, sizeof scale);
+      return p;
+    }
     for (int64_t i = 0; i < n; ++i) {
       float x = (float)(i % 1021) * 1e-3f - 0.5f;
       uint32_t u;
@@ -162,20 +171,23 @@ struct Bench {
   }
 
   void product(int64_t m, int64_t n, int64_t k, bool ta, bool tb, DType t = DType::f32) {
+    char name[100];
+    std::snprintf(name, sizeof name, "%s %lld x %lld x %lld %s%s", dtype_name(t), (long long)m, (long long)n, (long long)k, ta ? "A^T " : "", tb ? "B^T" : "");
+    if (std::string(name).find(only) == std::string::npos) return;
     memory.reset();
-    GemmArgs g{filled(DType::f32, m * n), DType::f32, n, filled(t, m * k), t, ta ? m : k, ta, filled(t, n * k), t, tb ? k : n, tb, m, n, k, 1.0f, 0.0f};
+    const DType of_a = is_quantized(t) ? DType::f32 : t;
+    GemmArgs g{filled(DType::f32, m * n), DType::f32, n, filled(of_a, m * k), of_a, ta ? m : k, ta, filled(t, n * k), t, tb ? k : n, tb, m, n, k, 1.0f, 0.0f};
     double flops = 2.0 * (double)m * (double)n * (double)k;
     int64_t inner = std::max<int64_t>(1, (int64_t)(2e7 / flops));
     double seconds = best_of(flops > 1e10 ? 4 : 12, [&] {
       for (int64_t i = 0; i < inner; ++i) call(cpu::scalar::gemm, cpu::avx2::gemm, cpu::avx512::gemm, g);
     }) / (double)inner;
-    char name[100];
-    std::snprintf(name, sizeof name, "%s %lld x %lld x %lld %s%s", dtype_name(t), (long long)m, (long long)n, (long long)k, ta ? "A^T " : "", tb ? "B^T" : "");
-    report(name, seconds, flops, (double)(n * k * (t == DType::f32 ? 4 : 2)));
+    report(name, seconds, flops, (double)bytes_of(t, n * k));
   }
 
   // The experts of one layer: rows x k times [groups, n, k], then the gradient of the weights.
   void grouped(int64_t rows, int64_t groups, int64_t n, int64_t k) {
+    if (std::string("grouped").find(only) == std::string::npos) return;
     memory.reset();
     std::vector<int32_t> offsets((size_t)groups + 1), gather((size_t)rows);
     for (int64_t g = 0; g <= groups; ++g) offsets[(size_t)g] = (int32_t)(rows * g / groups);
@@ -207,6 +219,7 @@ int main(int argc, char **argv) {
     std::printf("%s is not an instruction set of this machine\n", argv[2]);
     return 2;
   }
+  if (argc > 3) only = argv[3];
   Bench b(argc > 1 ? std::atoi(argv[1]) : 0, isa);
   one_thread = b.pool.size() == 1;
   b.measure_limits();
@@ -220,7 +233,8 @@ int main(int argc, char **argv) {
   b.product(2048, 4096, 256, false, true);
   b.product(256, 256, 2048, true, false);
   b.product(2048, 2048, 2048, false, true, DType::bf16);
-  for (DType t : {DType::f32, DType::bf16})
+  for (DType t : {DType::q8, DType::q4}) b.product(512, 6144, 768, false, true, t);
+  for (DType t : {DType::f32, DType::bf16, DType::q8, DType::q4})
     for (int64_t m : {1, 4, 8}) {
       b.product(m, 256, 256, false, true, t);
       b.product(m, 512, 256, false, true, t);
@@ -228,6 +242,7 @@ int main(int argc, char **argv) {
       b.product(m, 6144, 768, false, true, t);
       b.product(m, 768, 6144, false, true, t);
       b.product(m, 32000, 768, false, true, t);
+      b.product(m, 12288, 6144, false, true, t);
     }
   b.product(1, 6144, 768, false, false);
   b.product(16, 6144, 768, false, true);

@@ -93,16 +93,21 @@ uint16_t to_half(float x, int exponent_bits) {
 int exponent_bits(DType t) { return t == DType::bf16 ? 8 : 5; }
 float rounded(float x, DType t) { return t == DType::f32 ? x : half_value(to_half(x, exponent_bits(t)), exponent_bits(t)); }
 
-// A matrix of any float dtype on the heap, exactly as long as its last row needs.
+// A matrix of any float dtype or of blocks on the heap, exactly as long as its last row needs.
 struct Array {
   DType dtype;
   int64_t count;
   std::unique_ptr<char[]> data;
-  Array(DType t, int64_t n) : dtype(t), count(n), data(new char[(size_t)(n * bytes())]) {}
-  Array(const Array &o) : Array(o.dtype, o.count) { std::memcpy(data.get(), o.data.get(), (size_t)(count * bytes())); }
-  int64_t bytes() const { return dtype == DType::f32 ? 4 : 2; }
+  Array(DType t, int64_t n) : dtype(t), count(n), data(new char[(size_t)bytes_of(t, n)]) {}
+  Array(const Array &o) : Array(o.dtype, o.count) { std::memcpy(data.get(), o.data.get(), (size_t)bytes_of(dtype, count)); }
   float get(int64_t i) const {
     if (i < 0 || i >= count) std::abort();
+    if (is_quantized(dtype)) {
+      const auto *block = reinterpret_cast<const uint8_t *>(&data[(size_t)bytes_of(dtype, i / 32 * 32)]);
+      const int e = (int)(i % 32);
+      const int q = dtype == DType::q8 ? (int8_t)block[2 + e] : (e < 16 ? block[2 + e] & 15 : block[2 + e - 16] >> 4) - 8;
+      return half_value((uint16_t)(block[0] | block[1] << 8), 5) * (float)q;
+    }
     if (dtype == DType::f32) {
       float x;
       std::memcpy(&x, &data[(size_t)(4 * i)], 4);
@@ -119,6 +124,17 @@ struct Array {
     else std::memcpy(&data[(size_t)(2 * i)], &h, 2);
   }
   void fill(bool specials) {
+    if (is_quantized(dtype)) {
+      // Any level; scales of both signs, now and then subnormal, zero, infinite or NaN.
+      const int64_t size = bytes_of(dtype, 32);
+      for (int64_t at = 0; at < bytes_of(dtype, count); ++at) data[(size_t)at] = (char)next();
+      for (int64_t at = 0; at < bytes_of(dtype, count); at += size) {
+        const uint16_t d = specials && below(40) == 0 ? pick<uint16_t>({0, 0x8000, 1, 0x83ff, 0x7c00, 0x7e01, 0x7bff})
+                                                      : to_half((float)((double)(int64_t)next() * 0x1p-66), 5);
+        std::memcpy(&data[(size_t)at], &d, 2);
+      }
+      return;
+    }
     for (int64_t i = 0; i < count; ++i) {
       float x = (float)((double)(int64_t)next() * 0x1p-63);
       if (specials && below(40) == 0) x = pick({0.0f, -0.0f, 1e-38f, -3e-39f, INFINITY, NAN, 6e4f, 1e30f});
@@ -190,6 +206,8 @@ template <class Run> void on_every(const char *what, const char *shape, const Ar
   }
 }
 
+// What B may be made of when it is stored [n, k].
+DType any_dtype_of_rows() { return pick({DType::f32, DType::f32, DType::bf16, DType::f16, DType::q8, DType::q8, DType::q4}); }
 DType any_dtype() { return pick({DType::f32, DType::f32, DType::f32, DType::bf16, DType::f16}); }
 float any_alpha() { return pick({1.0f, 1.0f, 0.3f, -2.0f, 0.0f}); }
 float any_beta() { return pick({0.0f, 0.0f, 1.0f, 1.0f, 0.7f, -1.0f}); }
@@ -202,9 +220,11 @@ void test_gemm(int64_t m, int64_t n, int64_t k) {
   bool batched = below(4) == 0, specials = below(3) == 0;
   int64_t batch = batched ? below(4) : 1;
   bool ta = below(2), tb = below(2);
-  DType at = any_dtype(), bt = any_dtype(), ct = any_dtype();
+  DType at = any_dtype(), bt = tb ? any_dtype_of_rows() : any_dtype(), ct = any_dtype();
+  const int64_t unit = is_quantized(bt) ? 32 : 1;
+  k = (k + unit - 1) / unit * unit;
   float alpha = any_alpha(), beta = any_beta();
-  int64_t lda = (ta ? m : k) + pick<int64_t>({0, 0, 1, 5}), ldb = (tb ? k : n) + pick<int64_t>({0, 0, 1, 5}), ldc = n + pick<int64_t>({0, 0, 3});
+  int64_t lda = (ta ? m : k) + pick<int64_t>({0, 0, 1, 5}), ldb = (tb ? k : n) + unit * pick<int64_t>({0, 0, 1, 5}), ldc = n + pick<int64_t>({0, 0, 3});
   int64_t na = ta ? elements(k, m, lda) : elements(m, k, lda), nb = tb ? elements(n, k, ldb) : elements(k, n, ldb), nc = elements(m, n, ldc);
   int64_t sa = na, sb = below(2) ? nb : 0, sc = nc;
   if (batch == 0) na = nb = nc = 0;
@@ -250,9 +270,11 @@ void test_grouped_rows(int64_t m, int64_t n, int64_t k) {
   int64_t groups = 1 + below(6), a_rows = 1 + below(m + 3);
   bool tb = below(2), gather = below(2), specials = below(3) == 0;
   if (!gather) a_rows = m;
-  DType at = any_dtype(), bt = any_dtype(), ct = any_dtype();
+  DType at = any_dtype(), bt = tb ? any_dtype_of_rows() : any_dtype(), ct = any_dtype();
+  const int64_t unit = is_quantized(bt) ? 32 : 1;
+  k = (k + unit - 1) / unit * unit;
   float beta = any_beta();
-  int64_t lda = k + below(3), ldb = (tb ? k : n) + below(3), ldc = n + below(3);
+  int64_t lda = k + below(3), ldb = (tb ? k : n) + unit * below(3), ldc = n + below(3);
   int64_t stride = tb ? n * ldb : k * ldb;
   Array a(at, elements(a_rows, k, lda)), b(bt, (groups - 1) * stride + (tb ? elements(n, k, ldb) : elements(k, n, ldb))), c(ct, elements(m, n, ldc));
   a.fill(specials);

@@ -32,9 +32,9 @@ var (
 	opened  = map[string]*Library{}
 )
 
-// OpenLibrary finds and opens the library that has this kind of device, libcunn-simt for simt, else libcunn: in
-// CUNN_LIBRARY, else beside the executable, else in <root>/build of the source tree. The ABI version is compared before
-// any other function is called.
+// OpenLibrary finds and opens the library that has this kind of device, libcunn-simt for simt, else libcunn, for cuda on a
+// V100 libcunn-sm70: in CUNN_LIBRARY, else beside the executable, else in <root>/build of the source tree. The ABI version is
+// compared before any other function is called.
 //
 // Errors: library_missing, library_unreadable, library_wrong_abi.
 func OpenLibrary(device string) (*Library, error) {
@@ -42,18 +42,37 @@ func OpenLibrary(device string) (*Library, error) {
 	if device == "simt" {
 		name = "libcunn-simt"
 	}
-	if runtime.GOOS == "darwin" {
-		name += ".dylib"
-	} else {
-		name += ".so"
-	}
+	name += suffix()
 	candidates := places(name)
 	for _, path := range candidates {
 		if files.IsFile(path) {
-			return open(path)
+			library, err := open(path)
+			if err == nil && device == "cuda" {
+				return orSM70(library)
+			}
+			return library, err
 		}
 	}
 	return nil, messages.LibraryMissing(name, strings.Join(candidates, ", "))
+}
+
+func suffix() string {
+	if runtime.GOOS == "darwin" {
+		return ".dylib"
+	}
+	return ".so"
+}
+
+// orSM70 is the libcunn-sm70 beside a library without a card, where that has one: what libcunn's compiler no longer serves.
+func orSM70(library *Library) (*Library, error) {
+	beside := filepath.Join(filepath.Dir(library.Path), "libcunn-sm70"+suffix())
+	if library.DeviceCount("cuda") == 0 && files.IsFile(beside) {
+		older, err := open(beside)
+		if err != nil || older.DeviceCount("cuda") > 0 {
+			return older, err
+		}
+	}
+	return library, nil
 }
 
 // places are where a library is looked for, first come first served.

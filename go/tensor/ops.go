@@ -118,7 +118,8 @@ type Ops interface {
 	//	C[m,n] = alpha op(A)[m,k] op(B)[k,n] + beta C. trans_a: A is stored [k,m]; trans_b: B is stored [n,k]. A, B,
 	//	C any float. Operands of different dtypes are both read as the narrower one. Each element has one f32
 	//	accumulator that starts from beta C (from 0 when beta is 0: C is not read) and takes k ascending, one fused
-	//	multiply-add a term; alpha multiplies A as it is read.
+	//	multiply-add a term; alpha multiplies A as it is read. With trans_b B may also be q8 or q4, its blocks along
+	//	k, and k, ldb and stride_b multiples of 32: the bits are those of the same call with B dequantized to f32.
 	GEMM(c, a, b Buffer, transA, transB bool, m, n, k, ldc, lda, ldb int, alpha, beta float64) error
 
 	// GEMMBatched:

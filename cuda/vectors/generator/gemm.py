@@ -6,17 +6,36 @@ from __future__ import annotations
 import numpy as np
 
 from .case import Bound, Case, In, Out, bound, case, strided, terms
+from .convert import BLOCK, BLOCK_BYTES, dequantize, quantize
 from .numbers import FLOATS, Array, Inputs, IntArray, round_to
 
 GAP = -3.0  # what stands between the rows of an output, before and after
 
 
 def narrow(a: Array, b: Array, a_dtype: str, b_dtype: str) -> tuple[Array, Array]:
-    """Operands of different dtypes are both read as the narrower one."""
+    """Operands of different dtypes are both read as the narrower one; what comes out of blocks is f32."""
+    b_dtype = "f32" if b_dtype in BLOCK_BYTES else b_dtype
     if a_dtype == b_dtype:
         return a, b
     dtype = a_dtype if FLOATS[a_dtype].precision < FLOATS[b_dtype].precision else b_dtype
     return round_to(a, dtype), round_to(b, dtype)
+
+
+def matrix_b(make: Inputs, shape: tuple[int, ...], dtype: str, trans_b: int, gap: int) -> tuple[Array, In]:
+    """B [..., k, n] and how it is stored: [..., n, k] with trans_b, rows gap apart; quantized by rows. What stands in
+    the gap is NaN."""
+    *batch, k, n = shape
+    b = make.floats(shape, "f32" if dtype in BLOCK_BYTES else dtype)
+    stored = np.ascontiguousarray(b.swapaxes(-1, -2) if trans_b else b)
+    rows, cols = stored.reshape(-1, stored.shape[-1]), stored.shape[-1]
+    if dtype not in BLOCK_BYTES:
+        return b, In(strided(rows, cols + gap, np.nan), dtype)
+    size, blocks = BLOCK_BYTES[dtype], cols // BLOCK
+    packed = quantize(rows.reshape(-1), dtype).reshape(len(rows), blocks * size)
+    values = dequantize(packed.reshape(-1), dtype).reshape(*batch, n, k).swapaxes(-1, -2)
+    trap = np.full((len(rows), gap // BLOCK * size), 0x7F, np.uint8)  # levels 127, the scale NaN
+    data = np.concatenate([packed, trap], axis=1).reshape(-1)
+    return values, In(data, dtype, count=len(rows) * (cols + gap))
 
 
 def product(op: str, a: Array, b: Array, c: Array, alpha: float, beta: float) -> tuple[Array, Array]:
@@ -51,7 +70,7 @@ def _output(want: Array, limit: Bound, dtype: str, c: Array, beta: float, ld: in
 def _gemm_cases() -> list[Case]:
     out: list[Case] = []
     f32 = ("f32", "f32", "f32")
-    for name, m, n, k, trans_a, trans_b, alpha, beta, pad, dtypes in (
+    cases: list[tuple[str, int, int, int, int, int, float, float, int, tuple[str, str, str]]] = [
         ("5x7x3", 5, 7, 3, 0, 0, 1.0, 0.0, 0, f32),
         ("5x7x3_ta", 5, 7, 3, 1, 0, 1.0, 0.0, 0, f32),
         ("5x7x3_tb", 5, 7, 3, 0, 1, 1.0, 0.0, 0, f32),
@@ -70,14 +89,27 @@ def _gemm_cases() -> list[Case]:
         ("1x17x33_mixed", 1, 17, 33, 0, 1, 1.0, 1.0, 0, ("f32", "f32", "bf16")),
         ("5x17x33_mixed_ta", 5, 17, 33, 1, 0, 0.5, 1.0, 0, ("f32", "bf16", "f32")),
         ("6x15x21_f16", 6, 15, 21, 0, 0, 1.0, 0.0, 0, ("f16", "f16", "f16")),
-    ):
+    ]
+    for dtype in ("q8", "q4"):
+        cases += [
+            # One block, an odd number of them, more rows than are streamed, a gap between rows, every other operand.
+            (f"1x1x32_{dtype}", 1, 1, 32, 0, 1, 1.0, 0.0, 0, ("f32", "f32", dtype)),
+            (f"1x35x96_{dtype}", 1, 35, 96, 0, 1, 1.0, 0.0, 0, ("f32", "f32", dtype)),
+            (f"3x17x160_{dtype}_ld", 3, 17, 160, 0, 1, 1.0, 1.0, 32, ("f32", "f32", dtype)),
+            (f"19x33x416_{dtype}", 19, 33, 416, 0, 1, 1.0, 0.0, 0, ("f32", "f32", dtype)),
+            (f"5x18x64_{dtype}_ta", 5, 18, 64, 1, 1, 0.7, -0.5, 0, ("f32", "f32", dtype)),
+            (f"2x16x64_{dtype}_bf16", 2, 16, 64, 0, 1, 1.0, 0.0, 0, ("bf16", "bf16", dtype)),
+        ]
+    for name, m, n, k, trans_a, trans_b, alpha, beta, pad, dtypes in cases:
         make = Inputs(f"gemm {name}")
         c_dtype, a_dtype, b_dtype = dtypes
-        a, b = make.floats((m, k), a_dtype), make.floats((k, n), b_dtype)
+        gap = pad if b_dtype in BLOCK_BYTES else 2 * pad
+        a = make.floats((m, k), a_dtype)
+        b, given_b = matrix_b(make, (k, n), b_dtype, trans_b, gap)
         c = make.floats((m, n), c_dtype)
         want, magnitude = product("gemm", *narrow(a, b, a_dtype, b_dtype), c, alpha, beta)
-        stored_a, stored_b = (a.T if trans_a else a), (b.T if trans_b else b)
-        lda, ldb, ldc = stored_a.shape[1] + pad, stored_b.shape[1] + 2 * pad, n + pad
+        stored_a = a.T if trans_a else a
+        lda, ldb, ldc = stored_a.shape[1] + pad, (k if trans_b else n) + gap, n + pad
         out.append(
             case(
                 name,
@@ -85,7 +117,7 @@ def _gemm_cases() -> list[Case]:
                 _unread(beta),
                 c=_output(want, product_bound(k, magnitude, alpha, beta), c_dtype, c, beta, ldc),
                 a=In(strided(stored_a, lda, np.nan), a_dtype),
-                b=In(strided(stored_b, ldb, np.nan), b_dtype),
+                b=given_b,
                 trans_a=trans_a,
                 trans_b=trans_b,
                 m=m,
@@ -107,13 +139,17 @@ def _batched_cases() -> list[Case]:
         ("3x4x5x6", 3, 4, 5, 6, 0, 0, False, "f32"),
         ("2x3x17x9_shared_b", 2, 3, 17, 9, 0, 1, True, "f32"),
         ("2x5x4x7_ta_bf16", 2, 5, 4, 7, 1, 0, False, "bf16"),
+        ("2x3x9x64_q8", 2, 3, 9, 64, 0, 1, False, "q8"),
+        ("3x2x5x32_q4_shared_b", 3, 2, 5, 32, 0, 1, True, "q4"),
     ):
         make = Inputs(f"gemm_batched {name}")
         alpha, beta = 1.0, 0.5
-        a, b = make.floats((batch, m, k), dtype), make.floats((1 if shared else batch, k, n), dtype)
+        a_dtype = "f32" if dtype in BLOCK_BYTES else dtype
+        a = make.floats((batch, m, k), a_dtype)
+        b, given_b = matrix_b(make, (1 if shared else batch, k, n), dtype, trans_b, 0)
         c = make.floats((batch, m, n))
         want, magnitude = product("gemm_batched", a, b, c, alpha, beta)
-        stored_a, stored_b = (x.swapaxes(1, 2) if t else x for x, t in ((a, trans_a), (b, trans_b)))
+        stored_a = a.swapaxes(1, 2) if trans_a else a
         limit = product_bound(k, magnitude, alpha, beta)
         # Two elements between the problems of C must keep their value.
         stride_c = m * n + 2
@@ -127,8 +163,8 @@ def _batched_cases() -> list[Case]:
                     gap,
                     initial=strided(c.reshape(batch, -1), stride_c, GAP),
                 ),
-                a=In(np.ascontiguousarray(stored_a), dtype),
-                b=In(np.ascontiguousarray(stored_b), dtype),
+                a=In(np.ascontiguousarray(stored_a), a_dtype),
+                b=given_b,
                 trans_a=trans_a,
                 trans_b=trans_b,
                 batch=batch,
@@ -137,7 +173,7 @@ def _batched_cases() -> list[Case]:
                 k=k,
                 ldc=n,
                 lda=stored_a.shape[2],
-                ldb=stored_b.shape[2],
+                ldb=k if trans_b else n,
                 stride_c=stride_c,
                 stride_a=m * k,
                 stride_b=0 if shared else k * n,
@@ -155,6 +191,8 @@ def _grouped_rows_cases() -> list[Case]:
         ("empty_experts", [0, 5, 0, 1, 7, 0], 3, 9, 17, True, 1, 0.0, ("f32", "f32", "f32")),
         ("one_has_all", [0, 0, 20], 0, 6, 8, True, 1, 1.0, ("f32", "f32", "f32")),
         ("bf16", [2, 0, 9], 1, 16, 33, True, 1, 0.0, ("bf16", "f32", "bf16")),
+        ("q8", [1, 0, 7, 2], 1, 18, 96, True, 1, 0.0, ("f32", "f32", "q8")),
+        ("q4", [2, 0, 6], 0, 17, 64, True, 1, 1.0, ("f32", "f32", "q4")),
     ):
         make = Inputs(f"gemm_grouped_rows {name}")
         c_dtype, a_dtype, b_dtype = dtypes
@@ -162,7 +200,7 @@ def _grouped_rows_cases() -> list[Case]:
         m = rows + spare
         a_row_count = rows // 2 + 1 if gather else m
         a = make.floats((a_row_count, k), a_dtype)
-        b = make.floats((groups, k, n), b_dtype)
+        b, given_b = matrix_b(make, (groups, k, n), b_dtype, trans_b, 0)
         c = make.floats((m, n), c_dtype)
         # Spare entries of a_rows are never read: they would be out of range.
         a_rows: IntArray = np.where(np.arange(m) < rows, make.integers(m, 0, a_row_count), -7)
@@ -180,7 +218,6 @@ def _grouped_rows_cases() -> list[Case]:
             old[:rows] = np.nan
         full, full_limit = c.copy(), np.zeros((m, n))
         full[:rows], full_limit[:rows] = want, limit.array
-        stored_b = b.swapaxes(1, 2) if trans_b else b
         out.append(
             case(
                 name,
@@ -193,7 +230,7 @@ def _grouped_rows_cases() -> list[Case]:
                     initial=strided(old, ldc, GAP),
                 ),
                 a=In(a, a_dtype),
-                b=In(np.ascontiguousarray(stored_b), b_dtype),
+                b=given_b,
                 offsets=In(offsets, "i32"),
                 a_rows=In(a_rows, "i32") if gather else None,
                 trans_b=trans_b,
@@ -204,7 +241,7 @@ def _grouped_rows_cases() -> list[Case]:
                 a_row_count=a_row_count,
                 ldc=ldc,
                 lda=k,
-                ldb=stored_b.shape[2],
+                ldb=k if trans_b else n,
                 stride_b=k * n,
                 beta=beta,
             )

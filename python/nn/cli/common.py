@@ -63,11 +63,11 @@ def check_seed(seed: int) -> int:
 
 
 def read_config(name: str, ntk_alpha: float | None = None) -> MoEConfig:
-    """A preset by its name, or a config.json (or a folder that has one) by its path. Errors: unknown_preset and those
-    of `MoEConfig.from_json`."""
+    """A preset by its name, or a config.json (or a folder that has one) by its path, for fresh weights.
+    Errors: unknown_preset, quantized_weights and those of `MoEConfig.from_json`."""
     path = os.path.join(name, "config.json") if os.path.isdir(name) else name
     if path != name or os.path.isfile(path):
-        config = MoEConfig.from_json(files.read_bytes(path, "checkpoint folder"), path)
+        config = MoEConfig.from_json(files.read_bytes(path, "checkpoint folder"), path).require_float(path)
     else:
         config = preset(name)
     return config if ntk_alpha is None else config.with_ntk_alpha(ntk_alpha)

@@ -10,7 +10,7 @@ from nn.tensor.backend import Buffer
 
 @dataclass
 class Parameter:
-    """`weight` in the model's dtype, `grad` f32 or None outside training, both holding `shape` row-major."""
+    """`weight` in the model's dtype or in blocks, `grad` f32 or None outside training, both `shape` row-major."""
 
     name: str
     shape: tuple[int, ...]

@@ -1,7 +1,8 @@
 """A checkpoint: a Hugging Face Mixtral folder, read and written.
 
 config.json, generation_config.json, model.safetensors (or shards with model.safetensors.index.json), tokenizer.json;
-training adds optimizer.safetensors (`m.`, `v.`, `master.` + name) and trainer_state.json.
+training adds optimizer.safetensors (`m.`, `v.`, `master.` + name) and trainer_state.json. In a folder that
+`quantize_checkpoint` wrote, the tensors that `ParameterSpec.quantized` names are rows of blocks (see `stored_form`).
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from nn import files, messages
 from nn.json_fields import Fields
 from nn.json_strict import Json, describe, dumps, loads_object, quote
 from nn.model.config import MoEConfig
-from nn.model.parameters import parameter_specs
+from nn.model.parameters import ParameterSpec, parameter_specs
 from nn.model.safetensors import Array, SafetensorsFile, TensorEntry, byte_order, file_chunks
+from nn.tensor.dtype import DType
 
 KIND = "checkpoint folder"
 SHARD_BYTES = 4 * 2**30
@@ -36,7 +38,7 @@ _OWNED = re.compile(r"model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index
 class Checkpoint:
     """An open folder: `config`, and every tensor of `parameter_specs(config)` by its name, read when asked for.
 
-    `dtypes` (name -> F32, BF16 or F16) says how each is stored; `config.dtype` is what config.json says.
+    `dtypes` (name -> F32, BF16 or F16, U8 for blocks) says how each is stored; `config.dtype` is what config.json says.
     """
 
     def __init__(self, path: str, config: MoEConfig, shards: list[SafetensorsFile]) -> None:
@@ -150,22 +152,31 @@ def _check_tensors(checkpoint: Checkpoint) -> None:
         if shard is None:
             raise messages.checkpoint_missing_tensor(path=checkpoint.path, name=quote(spec.name))
         info = shard.tensors[spec.name]
-        if info.shape != spec.shape:
+        _, shape = stored_form(spec, checkpoint.config)
+        if info.shape != shape:
             raise messages.checkpoint_wrong_shape(
-                path=shard.path,
-                name=quote(spec.name),
-                found=format_shape(info.shape),
-                expected=format_shape(spec.shape),
+                path=shard.path, name=quote(spec.name), found=format_shape(info.shape), expected=format_shape(shape)
             )
-        if info.dtype not in STORED.values():
+        allowed = ["U8"] if spec.quantized else list(STORED.values())
+        if info.dtype not in allowed:
             raise messages.checkpoint_wrong_dtype(
-                path=shard.path, name=quote(spec.name), found=info.dtype, expected=", ".join(STORED.values())
+                path=shard.path, name=quote(spec.name), found=info.dtype, expected=", ".join(allowed)
             )
     known = {spec.name for spec in specs}
     for shard in checkpoint.shards:
         for name in shard.tensors:
             if name not in known:
                 raise messages.checkpoint_unexpected_tensor(path=shard.path, name=quote(name))
+
+
+def stored_form(spec: ParameterSpec, config: MoEConfig) -> tuple[str, tuple[int, ...]]:
+    """dtype and shape of a tensor in the file: its own, or U8 [rows, bytes of a row] where it is quantized. A row of k
+    elements is k / 32 blocks, one behind the other: an f16 scale d and 32 int8 (q8, 34 bytes), or d and 16 bytes of
+    nibbles (q4, 18 bytes), as cunn_quantize makes them."""
+    if not spec.quantized:
+        return STORED[config.dtype], spec.shape
+    rows, cols = spec.shape
+    return "U8", (rows, DType[config.quantization.upper()].bytes(cols))
 
 
 def format_shape(shape: Sequence[int]) -> str:
@@ -193,12 +204,11 @@ def save_checkpoint(
 ) -> None:
     """Writes the folder `path`, whole or not at all; in a folder that is there, other files stay.
 
-    `fetch(name)` gives each tensor of `parameter_specs(config)` once, in the order of the names' bytes, in NumPy's
-    type of `config.dtype` (bf16: uint16), so that one tensor at a time need be in memory. `tokenizer` is the
-    content of tokenizer.json; without it an old one stays. Errors: disk_full, cannot_write.
+    `fetch(name)` gives each tensor of `parameter_specs(config)` once, in the order of the names' bytes, in its
+    `stored_form` (bf16: uint16), so that one tensor at a time need be in memory. `tokenizer` is the content of
+    tokenizer.json; without it an old one stays. Errors: disk_full, cannot_write.
     """
-    dtype = STORED[config.dtype]
-    entries = byte_order([TensorEntry(spec.name, dtype, spec.shape) for spec in parameter_specs(config)])
+    entries = checkpoint_entries(config)
     shards = split_shards(entries, shard_bytes)
     with files.FolderSave(path, lambda name: _OWNED.fullmatch(name) is not None) as save:
         save.write("config.json", [config.to_json().encode()])
@@ -213,6 +223,11 @@ def save_checkpoint(
             chunks = file_chunks(training.optimizer, training.fetch, {"format": "pt"})
             save.write("optimizer.safetensors", chunks)
             save.write("trainer_state.json", [dumps(training.trainer_state).encode()])
+
+
+def checkpoint_entries(config: MoEConfig) -> list[TensorEntry]:
+    """Every tensor as it is written, in the order of the names' bytes."""
+    return byte_order([TensorEntry(spec.name, *stored_form(spec, config)) for spec in parameter_specs(config)])
 
 
 def split_shards(entries: Sequence[TensorEntry], shard_bytes: int) -> list[list[TensorEntry]]:

@@ -5,7 +5,8 @@ the model as it was trained, while `rope_theta`, `rope_parameters` and `max_posi
 from them. So every reader that knows only Hugging Face's fields computes the same angles: the NTK-scaled base is
 a plain RoPE base, and `rope_type` "default" is the one type that transformers applies as it stands (its "dynamic"
 type changes with the length of the input). `aux_coef` and `z_coef` are ours too; see `hf_aux_coef`. `rope_theta`
-and `torch_dtype` repeat what transformers before version 5 looks for.
+and `torch_dtype` repeat what transformers before version 5 looks for. A quantized folder says so in
+`quantization_config`, with a `quant_method` of our own, so that transformers refuses it instead of misreading it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ from nn import messages
 from nn.errors import NNError
 from nn.json_fields import Fields
 from nn.json_strict import Json, describe, dumps, format_number, loads_object
+from nn.tensor.dtype import QUANT_BLOCK
 
 HF_DTYPES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
+QUANT_METHOD = "cunn"
+"""Of `quantization_config`: matrices as U8, each row the blocks of cunn_quantize."""
+QUANTIZATIONS = ("none", "q8", "q4")
 _MAX_SIZE = 2**31 - 1
 _MAX_PARAMETERS = 2**48
 
@@ -50,6 +55,8 @@ class MoEConfig:
     z_coef: float = 0.001
     dtype: str = "f32"
     """Of the weights: f32, bf16 or f16."""
+    quantization: str = "none"
+    """Of the matrices that `ParameterSpec.quantized` names: none, q8 or q4, blocks of 32 along a row."""
 
     @staticmethod
     def tiny() -> MoEConfig:
@@ -143,6 +150,15 @@ class MoEConfig:
                 _bad(where, field, format_number(number), "at least 0")
         if self.dtype not in HF_DTYPES:
             _bad(where, "dtype", self.dtype, "f32, bf16 or f16")
+        if self.quantization not in QUANTIZATIONS:
+            _bad(where, "quantization", self.quantization, "none, q8 or q4")
+        for field, row in (
+            ("hidden_size", self.hidden_size),
+            ("n_heads times head_dim", self.n_heads * self.head_dim),
+            ("ffn_size", self.ffn_size),
+        ):
+            if self.quantization != "none" and row % QUANT_BLOCK != 0:
+                _bad(where, field, str(row), f"a multiple of {QUANT_BLOCK} in a quantized model")
         if self.n_parameters() > _MAX_PARAMETERS:
             raise messages.config_too_large(where=where)
         if not self.effective_rope_theta < math.inf:
@@ -157,12 +173,25 @@ class MoEConfig:
         """Errors: those of `validate`."""
         return replace(self, dtype=dtype).validate()
 
+    def with_quantization(self, quantization: str) -> MoEConfig:
+        """Errors: those of `validate`."""
+        return replace(self, quantization=quantization).validate()
+
+    def require_float(self, where: str = "config") -> MoEConfig:
+        """Returns itself when no weight is quantized: only then can a model be trained. Errors: quantized_weights."""
+        if self.quantization != "none":
+            raise messages.quantized_weights(where=where, type=self.quantization)
+        return self
+
     def to_hf(self) -> dict[str, Json]:
         """The content of config.json, in the order it is written."""
         theta = self.effective_rope_theta
         base: dict[str, Json] = {}
         if self.ntk_alpha != 1.0:
             base = {"ntk_base_positions": self.max_positions, "ntk_base_theta": self.rope_theta}
+        quantization: dict[str, Json] = {}
+        if self.quantization != "none":
+            quantization = {"quantization_config": {"quant_method": QUANT_METHOD, "type": self.quantization}}
         return {
             "architectures": ["MixtralForCausalLM"],
             "attention_dropout": 0.0,
@@ -186,6 +215,7 @@ class MoEConfig:
             "num_local_experts": self.n_experts,
             "output_router_logits": False,
             "pad_token_id": None,
+            **quantization,
             "rms_norm_eps": self.rms_norm_eps,
             "rope_parameters": {"rope_theta": theta, "rope_type": "default"},
             "rope_theta": theta,
@@ -261,6 +291,7 @@ class MoEConfig:
             aux_coef=fields.number_or("aux_coef", fields.number_or("router_aux_loss_coef", 0.001) * float(top_k)),
             z_coef=fields.number_or("z_coef", 0.001),
             dtype=_hf_dtype(fields),
+            quantization=_hf_quantization(fields),
         ).validate(where)
         expected_theta = config.effective_rope_theta
         if abs(theta - expected_theta) > 1e-9 * expected_theta:
@@ -344,7 +375,8 @@ def _require_mixtral(fields: Fields) -> None:
         if not (value is expected or (isinstance(value, str) and value == expected)):
             raise _unsupported(fields, field, value, describe(expected))
     quantization = fields.get("quantization_config")
-    if quantization is not None:
+    ours = isinstance(quantization, dict) and quantization.get("quant_method") == QUANT_METHOD
+    if quantization is not None and not ours:
         raise _unsupported(fields, "quantization_config", quantization, "null")
 
 
@@ -383,3 +415,14 @@ def _hf_dtype(fields: Fields) -> str:
         if name == hf_name:
             return dtype
     raise _unsupported(fields, "dtype", name, '"float32", "bfloat16" or "float16"')
+
+
+def _hf_quantization(fields: Fields) -> str:
+    """`quantization_config.type` of a folder that nn quantized, else none."""
+    if fields.get("quantization_config") is None:
+        return "none"
+    ours = Fields(fields.object("quantization_config"), f"{fields.where}: quantization_config")
+    name = ours.string("type")
+    if name not in QUANTIZATIONS[1:]:
+        raise _unsupported(ours, "type", name, '"q8" or "q4"')
+    return name

@@ -1,4 +1,4 @@
-"""Which tensors a model has, and where each stands in the one flat buffer that holds them all."""
+"""Which tensors a model has, and where each stands in the flat buffer that holds it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ ALIGNMENT = 16
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """One tensor. `number` is its tensor number for Philox; a "matrix" decays in AdamW, a "norm" does not."""
+    """One tensor. `number` is its tensor number for Philox; a "matrix" decays in AdamW, a "norm" does not.
+
+    `quantized`: held and stored as blocks of 32 along its rows. In a quantized model these are all matrices but the
+    embedding, of which a token reads one row, and the routers, whose choices tip on small differences.
+    """
 
     name: str
     shape: tuple[int, ...]
     number: int
     kind: str
+    quantized: bool
 
     @property
     def size(self) -> int:
@@ -30,9 +35,10 @@ class ParameterSpec:
 
 @dataclass(frozen=True)
 class ParameterLayout:
-    """Offsets in elements of the flat buffer: matrices in [0, n_matrix), norms in [n_matrix, total).
+    """Offsets in elements of the flat buffer: matrices in [0, n_matrix), norms in [n_matrix, total); those of a
+    quantized tensor count elements of a second buffer, [0, n_quantized).
 
-    Elements between tensors are padding and stay zero.
+    Elements between tensors are padding and stay zero; between quantized ones there are none.
     """
 
     offsets: dict[str, int]
@@ -44,6 +50,7 @@ class ParameterLayout:
     """Per layer the start of [n_experts, hidden_size, ffn_size]."""
     n_matrix: int
     total: int
+    n_quantized: int
 
 
 def parameter_specs(config: MoEConfig) -> list[ParameterSpec]:
@@ -70,10 +77,13 @@ def parameter_specs(config: MoEConfig) -> list[ParameterSpec]:
             entries.append((expert_name(layer, expert, "w3"), (f, h)))
     entries.append(("model.norm.weight", (h,)))
     entries.append(("lm_head.weight", (config.vocab_size, h)))
-    return [
-        ParameterSpec(name, shape, number, "norm" if len(shape) == 1 else "matrix")
-        for number, (name, shape) in enumerate(entries)
-    ]
+
+    def spec(number: int, name: str, shape: tuple[int, ...]) -> ParameterSpec:
+        kind = "norm" if len(shape) == 1 else "matrix"
+        kept = kind == "norm" or name == "model.embed_tokens.weight" or name.endswith(".block_sparse_moe.gate.weight")
+        return ParameterSpec(name, shape, number, kind, config.quantization != "none" and not kept)
+
+    return [spec(number, name, shape) for number, (name, shape) in enumerate(entries)]
 
 
 def expert_name(layer: int, expert: int, matrix: str) -> str:
@@ -85,16 +95,22 @@ def parameter_layout(config: MoEConfig) -> ParameterLayout:
     """Order of the matrices: embedding; per layer q, k, v, o, router, w1 stack, w3 stack, w2 stack; LM head.
     Then the norms: per layer input and post-attention; final. `n_matrix` and `total` are aligned too.
     """
-    sizes = {spec.name: spec.size for spec in parameter_specs(config)}
+    specs = {spec.name: spec for spec in parameter_specs(config)}
     offsets: dict[str, int] = {}
     stacks: dict[str, list[int]] = {"w1": [], "w3": [], "w2": []}
-    at = 0
+    at = quantized_at = 0
 
-    def place(name: str) -> None:
-        nonlocal at
-        at = aligned(at)
-        offsets[name] = at
-        at += sizes[name]
+    def place(name: str, at_once: bool = False) -> None:
+        """Behind the tensor placed before it: at the next aligned element, or at once."""
+        nonlocal at, quantized_at
+        spec = specs[name]
+        if spec.quantized:
+            offsets[name] = quantized_at
+            quantized_at += spec.size
+        else:
+            at = at if at_once else aligned(at)
+            offsets[name] = at
+            at += spec.size
 
     place("model.embed_tokens.weight")
     for layer in range(config.n_layers):
@@ -102,12 +118,9 @@ def parameter_layout(config: MoEConfig) -> ParameterLayout:
             place(f"model.layers.{layer}.self_attn.{projection}.weight")
         place(f"model.layers.{layer}.block_sparse_moe.gate.weight")
         for matrix in ("w1", "w3", "w2"):
-            at = aligned(at)
-            stacks[matrix].append(at)
             for expert in range(config.n_experts):
-                name = expert_name(layer, expert, matrix)
-                offsets[name] = at
-                at += sizes[name]
+                place(expert_name(layer, expert, matrix), at_once=expert > 0)
+            stacks[matrix].append(offsets[expert_name(layer, 0, matrix)])
     place("lm_head.weight")
     at = aligned(at)
     n_matrix = at
@@ -115,7 +128,7 @@ def parameter_layout(config: MoEConfig) -> ParameterLayout:
         place(f"model.layers.{layer}.input_layernorm.weight")
         place(f"model.layers.{layer}.post_attention_layernorm.weight")
     place("model.norm.weight")
-    return ParameterLayout(offsets, stacks["w1"], stacks["w3"], stacks["w2"], n_matrix, aligned(at))
+    return ParameterLayout(offsets, stacks["w1"], stacks["w3"], stacks["w2"], n_matrix, aligned(at), quantized_at)
 
 
 def aligned(offset: int) -> int:

@@ -43,8 +43,13 @@ class MoETransformer:
         recompute: bool = False,
         seed: int | None = 0,
     ) -> None:
-        """Fresh weights from `seed`, or zeros to be loaded over when it is None; on device "auto" by default."""
+        """Fresh weights from `seed`, or zeros to be loaded over when it is None; on device "auto" by default.
+
+        Errors: those of `MoEConfig.validate`; quantized_weights when a quantized model is to be trained.
+        """
         config.validate()
+        if training:
+            config.require_float()
         if backend is None:
             from nn.cuda import open_backend
 
@@ -92,8 +97,13 @@ class MoETransformer:
         recompute: bool = False,
         ntk_alpha: float | None = None,
     ) -> MoETransformer:
-        """The model of a Mixtral folder, in its stored dtype or in `dtype`. Errors: those of load_checkpoint."""
+        """The model of a Mixtral folder, in its stored dtype or in `dtype`; quantized weights stay quantized.
+
+        Errors: those of load_checkpoint; quantized_weights when it is to be trained.
+        """
         checkpoint = load_checkpoint(path)
+        if training:
+            checkpoint.config.require_float(checkpoint.path)
         config = checkpoint.config if ntk_alpha is None else checkpoint.config.with_ntk_alpha(ntk_alpha)
         if dtype is None:
             dtype = DType[config.dtype.upper()]

@@ -100,6 +100,7 @@ def command(
     with open_device(device, threads) as backend:
         if resume:
             checkpoint = load_checkpoint(out)
+            checkpoint.config.require_float(out)
             options = stored_options(checkpoint)
             tokens = _open_data(data, out, checkpoint.config.vocab_size, True, quiet)
             model = MoETransformer.load(out, backend, training=True, recompute=options.recompute)

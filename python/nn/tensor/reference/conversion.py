@@ -99,7 +99,15 @@ class Conversion(Base):
         source = call.into("x", x, dense(n), FLOATS)
 
         def run() -> None:
-            blocks = quantized(load(source, (n // QUANT_BLOCK, QUANT_BLOCK)), to.dtype)
+            x = load(source, (n // QUANT_BLOCK, QUANT_BLOCK))
+            levels = 127 if to.dtype is DType.Q8 else 8
+            bad = np.flatnonzero(~np.isfinite((np.abs(x).max(axis=1) / np.float32(levels)).astype(np.float16)))
+            if bad.size:
+                at, most = int(bad[0]) * QUANT_BLOCK, 65504 * levels
+                begins = "begins a block without a finite f16 scale"
+                self.report(f"quantize: x[{at}] {begins}, expected magnitudes of at most {most}")
+                return
+            blocks = quantized(x, to.dtype)
             window(to, (blocks.size,))[...] = blocks.ravel()
 
         self.submit(call, run)

@@ -7,21 +7,43 @@ from itertools import pairwise
 import numpy as np
 
 from nn.tensor.buffer import Buffer
-from nn.tensor.dtype import DType
+from nn.tensor.dtype import QUANT_BLOCK, DType
 from nn.tensor.reference.base import Base
-from nn.tensor.reference.call import FLOATS, I32, Call, dense
-from nn.tensor.reference.memory import FloatArray, ReferenceBuffer, load, rounded, store, window
+from nn.tensor.reference.call import FLOATS, I32, QUANTIZED, Call, dense
+from nn.tensor.reference.conversion import dequantized
+from nn.tensor.reference.memory import FloatArray, ReferenceBuffer, load, rounded, store, strided_window, window
 
-_WIDTH = {DType.F32: 3, DType.F16: 2, DType.BF16: 1}
-"""Orders the float dtypes by their significant bits."""
+_WIDTH = {DType.F32: 3, DType.Q8: 3, DType.Q4: 3, DType.F16: 2, DType.BF16: 1}
+"""Orders the dtypes of operands by their significant bits; what comes out of blocks is f32."""
 
 
 def narrower(a: ReferenceBuffer, b: ReferenceBuffer) -> DType:
     """Operands of different dtypes are both read as the narrower one."""
-    return min(a.dtype, b.dtype, key=_WIDTH.__getitem__)
+    dtype = min(a.dtype, b.dtype, key=_WIDTH.__getitem__)
+    return DType.F32 if dtype.is_quantized else dtype
 
 
 Strides = tuple[int, int, int]
+
+
+def _dtypes_of_b(trans_b: bool) -> tuple[DType, ...]:
+    """Blocks lie along k, so B may consist of them where its rows do."""
+    return (*FLOATS, *QUANTIZED) if trans_b else FLOATS
+
+
+def _check_blocks(call: Call, b: ReferenceBuffer, **along_k: int) -> None:
+    if b.dtype.is_quantized:
+        for name, value in along_k.items():
+            text = f"{name} is {value}, expected a multiple of {QUANT_BLOCK} (a block of q8 or q4)"
+            call.require(value % QUANT_BLOCK == 0, text)
+
+
+def _load_b(b: ReferenceBuffer, shape: tuple[int, ...], strides: tuple[int, ...]) -> FloatArray:
+    """The window's values as f32; blocks are dequantized first."""
+    if not b.dtype.is_quantized:
+        return load(b, shape, strides)
+    blocks = b.data.reshape(b.count // QUANT_BLOCK, -1)
+    return strided_window(dequantized(blocks, b.dtype).ravel(), shape, strides)
 
 
 def _product(
@@ -39,7 +61,7 @@ def _product(
     batch, m, n, k = shape
     dtype = narrower(left, right)
     a = rounded(load(left, (batch, m, k), a_strides), dtype)
-    b = rounded(load(right, (batch, k, n), b_strides), dtype)
+    b = rounded(_load_b(right, (batch, k, n), b_strides), dtype)
     product = (alpha * a) @ b
     if beta != 0:
         product += beta * load(to, (batch, m, n), c_strides)
@@ -71,7 +93,8 @@ class Gemm(Base):
         a_extent = call.matrix(k if ta else m, m if ta else k, "lda", lda)
         b_extent = call.matrix(n if tb else k, k if tb else n, "ldb", ldb)
         to = call.out("c", c, c_extent, FLOATS)
-        left, right = call.into("a", a, a_extent, FLOATS), call.into("b", b, b_extent, FLOATS)
+        left, right = call.into("a", a, a_extent, FLOATS), call.into("b", b, b_extent, _dtypes_of_b(tb))
+        _check_blocks(call, right, k=k, ldb=ldb)
         factor, keep = call.real32("alpha", alpha), call.real32("beta", beta)
         shape, c_strides = (1, m, n, k), (0, ldc, 1)
         a_strides = (0, 1, lda) if ta else (0, lda, 1)
@@ -107,7 +130,8 @@ class Gemm(Base):
         a_extent = call.repeated(batch, "stride_a", stride_a, k if ta else m, m if ta else k, "lda", lda)
         b_extent = call.repeated(batch, "stride_b", stride_b, n if tb else k, k if tb else n, "ldb", ldb)
         to = call.out("c", c, c_extent, FLOATS)
-        left, right = call.into("a", a, a_extent, FLOATS), call.into("b", b, b_extent, FLOATS)
+        left, right = call.into("a", a, a_extent, FLOATS), call.into("b", b, b_extent, _dtypes_of_b(tb))
+        _check_blocks(call, right, k=k, ldb=ldb, stride_b=stride_b)
         factor, keep = call.real32("alpha", alpha), call.real32("beta", beta)
         shape, c_strides = (batch, m, n, k), (stride_c, ldc, 1)
         a_strides = (stride_a, 1, lda) if ta else (stride_a, lda, 1)
@@ -143,7 +167,8 @@ class Gemm(Base):
         left_rows = m if a_rows is None else a_row_count
         left = call.into("a", a, call.matrix(left_rows, k, "lda", lda), FLOATS)
         b_extent = call.repeated(groups, "stride_b", stride_b, n if tb else k, k if tb else n, "ldb", ldb)
-        right = call.into("b", b, b_extent, FLOATS)
+        right = call.into("b", b, b_extent, _dtypes_of_b(tb))
+        _check_blocks(call, right, k=k, ldb=ldb, stride_b=stride_b)
         bounds = call.into("offsets", offsets, dense(groups + 1), I32)
         gather = call.into_or_none("a_rows", a_rows, dense(m), I32)
         keep = call.real32("beta", beta)
@@ -155,7 +180,7 @@ class Gemm(Base):
                 return
             dtype = narrower(left, right)
             rows = rounded(load(left, (left_rows, k), (lda, 1)), dtype)
-            weights = rounded(load(right, (groups, k, n), (stride_b, 1, ldb) if tb else (stride_b, ldb, 1)), dtype)
+            weights = rounded(_load_b(right, (groups, k, n), (stride_b, 1, ldb) if tb else (stride_b, ldb, 1)), dtype)
             out = load(to, (m, n), (ldc, 1)).copy()
             for g, (begin, end) in enumerate(pairwise(ends)):
                 group = rows[begin:end] if used is None else rows[used[begin:end]]

@@ -40,6 +40,11 @@ def window(buffer: ReferenceBuffer, shape: tuple[int, ...], strides: tuple[int, 
     data = buffer.data
     if strides is None:
         return data[: int(np.prod(shape))].reshape(shape)
+    return strided_window(data, shape, strides)
+
+
+def strided_window(data: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+    """A flat array as one of this shape, strides counted in elements."""
     return as_strided(data, shape, tuple(stride * data.itemsize for stride in strides))
 
 
