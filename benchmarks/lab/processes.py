@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.lab.harnesses import ROOT, Harness, HarnessError, bound
+from benchmarks.lab.harnesses import BUILD, ROOT, Harness, HarnessError, build, need, run_pinned
 
 
 @dataclass
@@ -23,23 +23,20 @@ class Spent:
     peak_rss_bytes: int
 
 
-def spent(command: Sequence[str], processors: Sequence[int]) -> Spent:
-    """Runs a program and waits for it with wait4. Errors: HarnessError."""
-    started = time.perf_counter()
-    with bound(processors):
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    said = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stderr.close()
-    if process.returncode != 0:
-        raise HarnessError(
-            f"{' '.join(command[:4])} ended with {process.returncode}: {said.decode(errors='replace')[-500:]}"
-        )
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Spent(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
+def launcher() -> Path:
+    """The small program that starts others (spent.c says why), compiled. Errors: SkippedError, HarnessError."""
+    compiler = os.environ.get("CC", "cc")
+    need(compiler, "install a C compiler")
+    BUILD.mkdir(parents=True, exist_ok=True)
+    program = BUILD / "spent"
+    build([compiler, "-O2", str(Path(__file__).parent / "spent.c"), "-o", str(program)], ROOT, "the launcher")
+    return program
+
+
+def spent(program: Path, command: Sequence[str], processors: Sequence[int]) -> Spent:
+    """Runs a command under the launcher. Errors: HarnessError."""
+    said = run_pinned([str(program), *command], processors, ROOT, {}, " ".join(command[:4]))
+    return Spent(**json.loads(said))
 
 
 class Processes:
@@ -93,7 +90,7 @@ def row(case: dict[str, Any], harness: Harness, rounds: list[list[Spent]], threa
         "language": harness.language,
         "row": "process",
         "implementation": Path(harness.command[-1]).name if harness.language != "python" else "python -m nn",
-        "harness": "wait4",
+        "harness": "spent (wait4)",
         "threads": threads,
         "isa": "",
         "rounds": [[one.seconds for one in group] for group in rounds],

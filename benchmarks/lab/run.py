@@ -114,6 +114,11 @@ class Lab:
 
     def _processes(self, cases: list[plan.Case]) -> None:
         every = machine.usable()
+        try:
+            launcher = processes.launcher()
+        except SkippedError as reason:
+            self._skip("whole processes", str(reason))
+            return
         with tempfile.TemporaryDirectory() as folder:
             made = processes.Processes(Path(folder), len(every))
             for case in cases:
@@ -124,9 +129,9 @@ class Lab:
                     for language in plan.rotated(list(self.harnesses), round_):
                         command = made.command(self.harnesses[language], case)
                         if round_ == 0:
-                            processes.spent(command, every)  # files into the page cache
+                            processes.spent(launcher, command, every)  # files into the page cache
                         with machine.Load() as load:
-                            group = [processes.spent(command, every) for _ in range(self._repeats(case))]
+                            group = [processes.spent(launcher, command, every) for _ in range(self._repeats(case))]
                         rounds[language].append(group)
                         worst[language] = [max(worst[language][0], load.others), max(worst[language][1], load.stolen)]
                 for language, groups in rounds.items():

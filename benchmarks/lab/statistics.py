@@ -41,11 +41,14 @@ def interval_by_round(rounds: Sequence[Sequence[float]]) -> tuple[float, float]:
     if len(rounds) == 1:
         return interval(rounds[0])
     rng = np.random.default_rng(0)
-    arrays = [np.asarray(samples, np.float64) for samples in rounds]
-    medians = np.empty(RESAMPLES)
-    for i in range(RESAMPLES):
-        chosen = rng.integers(0, len(arrays), len(arrays))
-        medians[i] = np.median(np.concatenate([rng.choice(arrays[c], len(arrays[c])) for c in chosen]))
+    lengths = np.asarray([len(samples) for samples in rounds])
+    padded = np.zeros((len(rounds), lengths.max()))
+    for row, samples in zip(padded, rounds, strict=True):
+        row[: len(samples)] = samples
+    chosen = rng.integers(0, len(rounds), (RESAMPLES, len(rounds)))
+    # As many draws from each chosen round, whatever its length: a round is one look at the machine.
+    within = (rng.random((RESAMPLES, len(rounds), lengths.max())) * lengths[chosen][:, :, None]).astype(np.int64)
+    medians = np.median(padded[chosen[:, :, None], within].reshape(RESAMPLES, -1), axis=1)
     low, high = np.quantile(medians, [0.025, 0.975])
     return float(low), float(high)
 

@@ -56,10 +56,8 @@ def report(old: results.Result, new: results.Result) -> str:
     slower = sum(change.ratio > 1 for change in moved)
     lines += [f"{len(every)} rows in both: {slower} slower and {len(moved) - slower} faster beyond noise.", ""]
     if moved:
-        lines += [
-            "| Case | Language | Row | Threads | Old | New | New / old | 95% interval | |",
-            "|---|---|---|---|---|---|---|---|---|",
-        ]
+        head = ["Case", "Language", "Row", "Threads", "Old", "New", "New / old", "95% interval", ""]
+        lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for change in moved:
         case, language, row, threads = change.key
         cells = [case, titles.LANGUAGES[language], row, str(threads), units.time(change.old), units.time(change.new),

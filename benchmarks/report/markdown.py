@@ -120,10 +120,10 @@ def _method(view: View) -> list[str]:
         "",
         f"{pace['rounds']} rounds over the languages, interleaved case by case and rotated; in each about "
         f"{pace['seconds']} s and at least {pace['samples']} samples of a row after warming up, where a single run is "
-        "not longer. Programs are bound to as many processors as they have threads. Outputs are compared before anything "
-        "is timed: the shared kernels' bit for bit between languages, loops and libraries within derived bounds. "
-        "Medians with a bootstrap 95% interval over rounds and samples. Relative is to the fastest row at all threads. "
-        "A share of the limit is arithmetic against the fused multiply-add peak, or bytes against triad or read "
-        "bandwidth, measured in the same run; what fits in a cache can exceed a memory's bandwidth. A naive row that "
-        f"would take long runs a stated part of the case and is scaled. Noise flags: {flags}.",
+        "not longer. Programs are bound to as many processors as they have threads. Outputs are compared before "
+        "anything is timed: the shared kernels' bit for bit between languages, loops and libraries within derived "
+        "bounds. Medians with a bootstrap 95% interval over rounds and samples. Relative is to the fastest row at all "
+        "threads. A share of the limit is arithmetic against the fused multiply-add peak, or bytes against triad or "
+        "read bandwidth, measured in the same run; what fits in a cache can exceed a memory's bandwidth. A naive row "
+        f"that would take long runs a stated part of the case and is scaled. Noise flags: {flags}.",
     ]

@@ -9,11 +9,11 @@ from typing import Any
 from benchmarks.report import titles, words
 from benchmarks.report.view import View
 
-PARTS = Path(__file__).parent / "page"
+PARTS = Path(__file__).parent / "templates"
 
 
 def page(view: View) -> str:
-    """page/index.html with style, scripts, texts and the view put where it names them."""
+    """templates/index.html with style, scripts, texts and the view put where it names them."""
     data: dict[str, Any] = {
         **view,
         "insights": words.insights(view),

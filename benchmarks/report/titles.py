@@ -44,9 +44,9 @@ def title(case: dict[str, Any]) -> Title:
             return (f"Start to first logits, {case['config']}", f"起動から最初のロジットまで、{case['config']}")
         return (f"Training as a process, {case['config']} {case['batch']} × {case['seq']}",
                 f"学習プロセス、{case['config']} {case['batch']} × {case['seq']}")  # fmt: skip
-    sizes = _sizes(case)
     english, japanese = _KINDS[case["kind"]]
-    return (f"{english} {sizes}".strip(), f"{japanese} {sizes}".strip())
+    here, there = _sizes(case)
+    return (f"{english} {here}".strip(), f"{japanese} {there}".strip())
 
 
 _KINDS: dict[str, Title] = {
@@ -67,22 +67,31 @@ _KINDS: dict[str, Title] = {
 }
 
 
-def _sizes(case: dict[str, Any]) -> str:
+def _sizes(case: dict[str, Any]) -> Title:
     match case["kind"]:
         case "matmul":
-            return f"{case['m']} × {case['k']} × {case['n']}"
+            return _both(f"{case['m']} × {case['k']} × {case['n']}")
         case "softmax" | "rmsnorm" | "cross_entropy":
-            return f"{case['rows']} × {case['cols']}"
+            return _both(f"{case['rows']} × {case['cols']}")
         case "silu" | "swiglu" | "adamw":
-            return f"{case['n']:,}"
+            return _both(f"{case['n']:,}")
         case "attention":
-            return f"{case['n_heads']} heads, {case['seq']} × {case['head_dim']}"
+            heads, sizes = case["n_heads"], f"{case['seq']} × {case['head_dim']}"
+            return f"{heads} heads, {sizes}", f"{heads} ヘッド、{sizes}"
         case "moe_layer":
-            return f"{case['config']}, {case['tokens']} tokens"
+            config, tokens = case["config"], case["tokens"]
+            return f"{config}, {tokens} tokens", f"{config}、{tokens} トークン"
         case "forward" | "train":
-            return f"{case['config']}, {case['batch']} × {case['seq']}"
+            config, sizes = case["config"], f"{case['batch']} × {case['seq']}"
+            return f"{config}, {sizes}", f"{config}、{sizes}"
         case "prefill":
-            return f"{case['config']}, {case['batch']} × {case['prompt']}"
+            config, sizes = case["config"], f"{case['batch']} × {case['prompt']}"
+            return f"{config}, {sizes}", f"{config}、{sizes}"
         case "decode":
-            return f"{case['config']}, {case['batch']} × {case['new']} after {case['prompt']}"
-    return ""
+            config, sizes, prompt = case["config"], f"{case['batch']} × {case['new']}", case["prompt"]
+            return f"{config}, {sizes} after {prompt}", f"{config}、{sizes}(プロンプト {prompt})"
+    return _both("")
+
+
+def _both(text: str) -> Title:
+    return text, text

@@ -25,11 +25,8 @@ def insights(view: View) -> list[Text]:
 def learned(view: View) -> list[dict[str, Any]]:
     """Three short paragraphs: the language, the kernels, memory; each {"title": Text, "body": Text}."""
     parts = [
-        (
-            ("What the language costs", "言語のコスト"),
-            [_conclusion(view), _call(view), *_agreement(view), *_loops(view)],
-        ),
-        (("What the kernels give", "カーネルの効果"), [_path(view), *_library(view), _limit(view), _threads(view)]),
+        (("What the language costs", "言語のコスト"), [_conclusion(view), _call(view), *_agreement(view)[:2]]),
+        (("What the kernels give", "カーネルの効果"), [_path(view), *_library(view)[:1], _limit(view), _threads(view)]),
         (("What memory costs", "メモリのコスト"), [_startup(view), _memory(view), _collector(view)]),
     ]
     shown = []
