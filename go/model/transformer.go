@@ -70,7 +70,10 @@ func NewMoETransformer(config MoEConfig, backend tensor.Backend, options Options
 	m := &MoETransformer{
 		Config: config, Backend: backend, DType: options.DType, Training: options.Training, Recompute: options.Recompute,
 	}
-	return m, m.build(options)
+	if err := m.build(options); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 func (m *MoETransformer) build(options Options) (err error) {
@@ -185,7 +188,10 @@ func fromCheckpoint(checkpoint *Checkpoint, backend tensor.Backend, options Load
 	if err != nil {
 		return nil, err
 	}
-	return m, m.Weights.Load(checkpoint)
+	if err := m.Weights.Load(checkpoint); err != nil {
+		return nil, tensor.First(err, m.Close())
+	}
+	return m, nil
 }
 
 // Save writes a Mixtral folder, whole or not at all. Errors: disk_full, cannot_write.
