@@ -11,6 +11,7 @@ from pathlib import Path
 
 from spoil import (
     Bad,
+    Spoil,
     both,
     config,
     cut,
@@ -193,7 +194,9 @@ JSON = [
     Bad("key twice", "json_duplicate_key", LOGITS, write("model/config.json", '{"a": 1, "b": {"c": 1, "c": 2}}')),
     Bad("integer too large", "json_number_range", LOGITS, write("model/config.json", '{"a": 9223372036854775808}')),
     Bad("float too large", "json_number_range", LOGITS, write("model/config.json", '{"a": 1e999}')),
-    Bad("too deep", "json_too_deep", LOGITS, write("model/config.json", '{"a": ' + deep(2000) + "}")),
+    Bad("a level too deep", "json_too_deep", LOGITS, write("model/config.json", '{"a": ' + deep(64) + "}")),
+    Bad("as deep as may be", "config_unsupported", LOGITS, write("model/config.json", '{"a": ' + deep(63) + "}")),
+    Bad("far too deep", "json_too_deep", LOGITS, write("model/config.json", '{"a": ' + deep(2000) + "}")),
     Bad("an array", "json_not_object", LOGITS, write("model/config.json", "[1]")),
     Bad("null", "json_not_object", LOGITS, write("model/config.json", "null")),
     Bad("trainer_state.json", "json_syntax", RESUME, write("model/trainer_state.json", "{")),
@@ -372,8 +375,33 @@ BENCHMARKS = [
         % '{"name": "a", "kind": "forward", "config": "huge", "batch": 1, "seq": 1}')),
 ]  # fmt: skip
 
+QUANT = "quantize --model {model} --out {out} --type q8 --quiet"
+"""The odd config's rows are no whole blocks: BLOCKED changes what config.json says, which is looked at first."""
+BLOCKED = config(hidden_size=64, num_attention_heads=16, num_key_value_heads=4, intermediate_size=32)
+
+
+def quantized(**values: object) -> Spoil:
+    return both(BLOCKED, config(quantization_config={"quant_method": "cunn", "type": "q8", **values}))
+
+
+QUANTIZED = [
+    Bad("type", "usage_bad_value", "quantize --model {model} --out {out} --type q5"),
+    Bad("no type", "usage_missing_option", "quantize --model {model} --out {out}"),
+    Bad("no model", "folder_missing", "quantize --model {home}/none --out {out} --type q4"),
+    Bad("rows of no whole blocks", "config_bad_value", QUANT),
+    Bad("quantized already", "quantized_weights", INIT, quantized()),
+    Bad("training quantized weights", "quantized_weights", TRAIN, quantized()),
+    Bad("method of others", "config_unsupported", LOGITS, quantized(quant_method="gptq")),
+    Bad("no type in config.json", "field_missing", LOGITS, config(quantization_config={"quant_method": "cunn"})),
+    Bad("type of config.json", "config_unsupported", LOGITS, quantized(type="q2")),
+    Bad("type is a number", "field_wrong_type", LOGITS, quantized(type=8)),
+    Bad("floats where blocks are said to be", "checkpoint_wrong_shape", LOGITS, quantized()),
+    Bad("rows of config.json are no whole blocks", "config_bad_value", LOGITS, config(
+        quantization_config={"quant_method": "cunn", "type": "q8"})),
+]  # fmt: skip
+
 GROUPS = {
     "usage": USAGE, "files": FILES, "json": JSON, "config": CONFIG, "weights": WEIGHTS, "state": STATE, "data": DATA,
-    "tokenizers": TOKENIZERS, "library": LIBRARY, "bench": BENCHMARKS,
+    "tokenizers": TOKENIZERS, "library": LIBRARY, "bench": BENCHMARKS, "quantized": QUANTIZED,
 }  # fmt: skip
 TABLE = {f"{group}: {bad.name}": bad for group, rows in GROUPS.items() for bad in rows}

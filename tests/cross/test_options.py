@@ -13,7 +13,7 @@ from compare import difference, without_wall_clock
 from conftest import Runs
 from languages import Language, Result
 
-COMMANDS = ("bench", "eval", "generate", "info", "init", "inspect", "logits", "prepare", "train")
+COMMANDS = ("bench", "eval", "generate", "info", "init", "inspect", "logits", "prepare", "quantize", "train")
 
 
 def helped(language: Language, *command: str) -> dict[str, str]:
@@ -97,6 +97,7 @@ VALID: dict[str, dict[str, str | None]] = {
     "prepare": {"--data": "{texts}", "--out": "{out}", "--tokenizer": "bytes", "--quiet": None},
     "train": {"--data": "{data}", "--out": "{out}", "--config": "{home}/odd.json", "--steps": "1", "--batch": "1",
               "--seq": "5", "--quiet": None},
+    "quantize": {"--model": "{model}", "--out": "{out}", "--type": "q8", "--quiet": None},
     "info": {},
 }  # fmt: skip
 """Command lines that succeed; None: a flag."""
@@ -106,7 +107,7 @@ OPTIONS = {
                "--max-norm", "--minutes"),
     "integer": ("--seed", "--threads", "--vocab-size", "--max-new-tokens", "--top-k", "--batch", "--seq", "--steps",
                 "--accumulate", "--eval-every", "--save-every", "--keep"),
-    "text": ("--device", "--dtype", "--prompt", "--ids"),
+    "text": ("--device", "--dtype", "--type", "--prompt", "--ids"),
     "path": ("--model", "--data", "--out", "--config", "--tokenizer", "--html", "--cases"),
     "flag": ("--json", "--quiet", "--recompute", "--resume"),
 }  # fmt: skip
