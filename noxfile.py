@@ -286,11 +286,11 @@ def fuzz(session: nox.Session) -> None:
     with session.chdir("python"):
         session.run("pytest", "-q", "--hypothesis-profile=fuzz", *PROPERTY_TESTS)
     need(session, "cargo", RUST)
-    properties = "cargo test -p nn-core --test properties --locked".split()
+    properties = ["cargo", "test", "-p", "nn-core", "--test", "properties", "--locked"]
     session.run(*properties, env={"PROPTEST_CASES": "4000"}, external=True)
     need(session, "go", GO)
     with session.chdir("go"):
-        listed = session.run(*"go test -list ^Fuzz -json ./...".split(), external=True, silent=True)
+        listed = session.run("go", "test", "-list", "^Fuzz", "-json", "./...", external=True, silent=True)
         for event in map(json.loads, listed.splitlines()):
             name = event.get("Output", "").strip()
             if name.startswith("Fuzz"):
