@@ -9,7 +9,9 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use nn_core::{NNError, VERSION, messages};
 
 use crate::arguments::{ordered, shown};
-use crate::commands::{bench, evaluate, generate, info, init, inspect, logits, prepare, train};
+use crate::commands::{
+    bench, evaluate, generate, info, init, inspect, logits, prepare, quantize, train,
+};
 use crate::common::{Failure, end_on_ctrl_c, print};
 
 const PROGRAM: &str = "nn-rs";
@@ -36,6 +38,7 @@ enum Command {
     Inspect(inspect::Options),
     Logits(logits::Options),
     Prepare(prepare::Options),
+    Quantize(quantize::Options),
     Train(train::Options),
 }
 
@@ -85,6 +88,7 @@ fn execute(matches: &ArgMatches) -> Result<(), Failure> {
         Some(Command::Inspect(options)) => inspect::run(options),
         Some(Command::Logits(options)) => logits::run(options),
         Some(Command::Prepare(options)) => prepare::run(options),
+        Some(Command::Quantize(options)) => quantize::run(options),
         Some(Command::Train(options)) => match matches.subcommand() {
             Some((_, given)) => train::run(options, given),
             None => Ok(()),

@@ -109,8 +109,8 @@ pub struct Quiet {
     pub quiet: bool,
 }
 
-/// A preset by its name, or a config.json (or a folder that has one) by its path. Errors:
-/// unknown_preset and those of [`MoEConfig::from_json`].
+/// A preset by its name, or a config.json (or a folder that has one) by its path, for fresh weights.
+/// Errors: unknown_preset, quantized_weights and those of [`MoEConfig::from_json`].
 pub fn read_config(name: &str, ntk_alpha: Option<f64>) -> Result<MoEConfig, Failure> {
     let folder = Path::new(name).is_dir();
     let path = if folder {
@@ -120,7 +120,10 @@ pub fn read_config(name: &str, ntk_alpha: Option<f64>) -> Result<MoEConfig, Fail
     };
     let config = if folder || path.is_file() {
         let data = files::read_bytes(&path, "checkpoint folder")?;
-        MoEConfig::from_json(&data, &files::text(&path))?
+        let place = files::text(&path);
+        let config = MoEConfig::from_json(&data, &place)?;
+        config.require_float(&place)?;
+        config
     } else {
         preset(name)?
     };

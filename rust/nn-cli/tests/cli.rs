@@ -37,7 +37,7 @@ fn usage_is_2_and_failure_is_1() {
             vec!["trian"],
             2,
             "error: unknown command \"trian\", expected one of bench, eval, generate, info, init, inspect, \
-             logits, prepare, train",
+             logits, prepare, quantize, train",
         ),
         (
             vec!["train"],

@@ -1,4 +1,4 @@
-//! The golden models and recorded steps on the reference backend.
+//! The golden models, quantized models and recorded steps on the reference backend.
 
 #[allow(dead_code)]
 mod suite;
@@ -15,6 +15,11 @@ fn reference() -> Arc<dyn Backend> {
 #[test]
 fn golden_models() {
     suite::golden::check(&reference());
+}
+
+#[test]
+fn quantized_models() {
+    suite::quantized::check(&reference());
 }
 
 #[test]

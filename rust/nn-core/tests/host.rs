@@ -184,6 +184,7 @@ fn set(config: &mut MoEConfig, field: &str, value: &Json) {
         ("ntk_alpha", value) => config.ntk_alpha = number(value),
         ("aux_coef", value) => config.aux_coef = number(value),
         ("dtype", Json::String(dtype)) => config.dtype = dtype.clone(),
+        ("quantization", Json::String(kind)) => config.quantization = kind.clone(),
         other => panic!("no such field: {other:?}"),
     }
 }

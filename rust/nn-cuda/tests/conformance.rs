@@ -1,5 +1,6 @@
 //! Every case of cuda/vectors on the devices of the library that are here, cpu once for each
-//! instruction set: called directly, and as a recorded graph; then the golden models and recorded steps.
+//! instruction set: called directly, and as a recorded graph; then the golden models, recorded
+//! steps and quantized models.
 
 #[path = "../../nn-core/tests/suite/mod.rs"]
 #[allow(dead_code)]
@@ -62,6 +63,7 @@ fn models(device: &str) {
         let backend = nn_cuda::open_backend(device, 2).expect("a device");
         suite::golden::check(&backend);
         suite::recorded::check(&backend);
+        suite::quantized::check(&backend);
     }
 }
 

@@ -8,4 +8,5 @@ pub mod init;
 pub mod inspect;
 pub mod logits;
 pub mod prepare;
+pub mod quantize;
 pub mod train;

@@ -159,6 +159,7 @@ pub fn run(options: Options, matches: &ArgMatches) -> Outcome {
     let out = Path::new(&options.out);
     let trainer = if options.resume {
         let checkpoint = load_checkpoint(out)?;
+        checkpoint.config.require_float(&options.out)?;
         let run = stored_options(&checkpoint)?;
         let data = open_data(
             &options.data,

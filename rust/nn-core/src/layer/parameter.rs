@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::messages;
 use crate::tensor::Buffer;
 
-/// `weight` in the model's dtype, `grad` f32 or `None` outside training, both holding `shape`
+/// `weight` in the model's dtype or in blocks, `grad` f32 or `None` outside training, both holding `shape`
 /// row-major.
 #[derive(Clone, Debug)]
 pub struct Parameter {

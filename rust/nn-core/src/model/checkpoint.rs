@@ -2,20 +2,22 @@
 //!
 //! config.json, generation_config.json, model.safetensors (or shards with
 //! model.safetensors.index.json), tokenizer.json; training adds optimizer.safetensors (`m.`, `v.`,
-//! `master.` + name) and trainer_state.json.
+//! `master.` + name) and trainer_state.json. In a folder that
+//! [`quantize_checkpoint`](super::quantize::quantize_checkpoint) wrote, the tensors that
+//! `ParameterSpec::quantized` names are rows of blocks (see [`stored_form`]).
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::config::MoEConfig;
-use super::parameters::parameter_specs;
+use super::parameters::{ParameterSpec, parameter_specs};
 use super::safetensors::{Fetch, SafetensorsFile, TensorEntry, byte_order, file_chunks};
 use crate::error::Result;
 use crate::files::{self, FolderSave};
 use crate::json_fields::Fields;
 use crate::json_strict::{Json, Object, describe, dumps, loads_object, quote};
 use crate::messages;
-use crate::tensor::HostVec;
+use crate::tensor::{DType, HostVec};
 
 /// What a sentence calls the folder.
 pub const KIND: &str = "checkpoint folder";
@@ -56,7 +58,7 @@ impl Checkpoint {
         }
     }
 
-    /// How a tensor is stored: F32, BF16 or F16.
+    /// How a tensor is stored: F32, BF16 or F16, U8 for blocks.
     pub fn dtype(&self, name: &str) -> Option<&str> {
         let shard = &self.shards[*self.shard_of.get(name)?];
         shard.tensors().get(name).map(|info| info.dtype.as_str())
@@ -228,8 +230,9 @@ fn check_tensors(checkpoint: &Checkpoint) -> Result<()> {
             continue;
         };
         let name = quote(&spec.name);
-        if info.shape != spec.shape {
-            let (found, expected) = (format_shape(&info.shape), format_shape(&spec.shape));
+        let (_, shape) = stored_form(spec, &checkpoint.config);
+        if info.shape != shape {
+            let (found, expected) = (format_shape(&info.shape), format_shape(&shape));
             return Err(messages::checkpoint_wrong_shape(
                 &shard.path(),
                 &name,
@@ -237,8 +240,12 @@ fn check_tensors(checkpoint: &Checkpoint) -> Result<()> {
                 &expected,
             ));
         }
-        if !STORED.iter().any(|(_, stored)| *stored == info.dtype) {
-            let known: Vec<&str> = STORED.iter().map(|(_, stored)| *stored).collect();
+        let known: &[&str] = if spec.quantized {
+            &["U8"]
+        } else {
+            &STORED.map(|(_, stored)| stored)
+        };
+        if !known.contains(&info.dtype.as_str()) {
             let known = known.join(", ");
             return Err(messages::checkpoint_wrong_dtype(
                 &shard.path(),
@@ -263,6 +270,25 @@ fn check_tensors(checkpoint: &Checkpoint) -> Result<()> {
     Ok(())
 }
 
+/// dtype and shape of a tensor in the file: its own, or U8 `[rows, bytes of a row]` where it is
+/// quantized. A row of k elements is k / 32 blocks, one behind the other: an f16 scale d and 32 int8
+/// (q8, 34 bytes), or d and 16 bytes of nibbles (q4, 18 bytes), as cunn_quantize makes them.
+pub fn stored_form(spec: &ParameterSpec, config: &MoEConfig) -> (&'static str, Vec<usize>) {
+    if spec.quantized
+        && let (Some(blocks), [rows, cols]) = (
+            DType::from_label(&config.quantization),
+            spec.shape.as_slice(),
+        )
+    {
+        return ("U8", vec![*rows, blocks.bytes(*cols)]);
+    }
+    let stored = STORED.iter().find(|(dtype, _)| *dtype == config.dtype);
+    (
+        stored.map_or("F32", |(_, stored)| stored),
+        spec.shape.clone(),
+    )
+}
+
 /// `[2, 3]`
 pub fn format_shape(shape: &[usize]) -> String {
     let extents: Vec<String> = shape.iter().map(ToString::to_string).collect();
@@ -282,7 +308,7 @@ pub struct TrainingState<'a> {
 /// Writes the folder `path`, whole or not at all; in a folder that is there, other files stay.
 ///
 /// `fetch(name)` gives each tensor of `parameter_specs(config)` once, in the order of the names'
-/// bytes, in the storage of `config.dtype`, so that one tensor at a time need be in memory.
+/// bytes, in its [`stored_form`], so that one tensor at a time need be in memory.
 /// `tokenizer` is the content of tokenizer.json; without it an old one stays. Errors: disk_full,
 /// cannot_write.
 pub fn save_checkpoint(
@@ -293,20 +319,7 @@ pub fn save_checkpoint(
     training: Option<TrainingState>,
     shard_bytes: u64,
 ) -> Result<()> {
-    let dtype = STORED
-        .iter()
-        .find(|(dtype, _)| *dtype == config.dtype)
-        .map_or("F32", |(_, stored)| stored);
-    let mut entries: Vec<TensorEntry> = parameter_specs(config)
-        .into_iter()
-        .map(|spec| TensorEntry {
-            name: spec.name,
-            dtype,
-            shape: spec.shape,
-        })
-        .collect();
-    byte_order(&mut entries);
-    let shards = split_shards(entries, shard_bytes);
+    let shards = split_shards(checkpoint_entries(config), shard_bytes);
     let save = FolderSave::begin(path, is_owned)?;
     save.write(
         "config.json",
@@ -359,6 +372,17 @@ fn is_owned(name: &str) -> bool {
     };
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits(number) && digits(count)
+}
+
+/// Every tensor as it is written, in the order of the names' bytes.
+pub fn checkpoint_entries(config: &MoEConfig) -> Vec<TensorEntry> {
+    let entry = |spec: ParameterSpec| {
+        let (dtype, shape) = stored_form(&spec, config);
+        TensorEntry::new(spec.name, dtype, &shape)
+    };
+    let mut entries: Vec<TensorEntry> = parameter_specs(config).into_iter().map(entry).collect();
+    byte_order(&mut entries);
+    entries
 }
 
 /// Fills shards in order, each until the next tensor would not fit; a tensor beyond `shard_bytes` is

@@ -7,17 +7,25 @@
 //! Face's fields computes the same angles: the NTK-scaled base is a plain RoPE base, and `rope_type`
 //! "default" is the one type that transformers applies as it stands (its "dynamic" type changes with
 //! the length of the input). `aux_coef` and `z_coef` are ours too; see [`MoEConfig::hf_aux_coef`].
-//! `rope_theta` and `torch_dtype` repeat what transformers before version 5 looks for.
+//! `rope_theta` and `torch_dtype` repeat what transformers before version 5 looks for. A quantized
+//! folder says so in `quantization_config`, with a `quant_method` of our own, so that transformers
+//! refuses it instead of misreading it.
 
 use super::config_hf;
 use crate::error::{NNError, Result};
 use crate::json_strict::{Json, Object, dumps, loads_object};
 use crate::messages;
+use crate::tensor::dtype::QUANT_BLOCK;
 use crate::text::repr;
 
 /// (dtype, Hugging Face's name of it)
 pub const HF_DTYPES: [(&str, &str); 3] =
     [("f32", "float32"), ("bf16", "bfloat16"), ("f16", "float16")];
+
+/// Of `quantization_config`: matrices as U8, each row the blocks of cunn_quantize.
+pub const QUANT_METHOD: &str = "cunn";
+/// What [`MoEConfig::quantization`] may be.
+pub const QUANTIZATIONS: [&str; 3] = ["none", "q8", "q4"];
 
 const MAX_SIZE: i64 = (1 << 31) - 1;
 const MAX_PARAMETERS: u128 = 1 << 48;
@@ -63,6 +71,8 @@ pub struct MoEConfig {
     pub z_coef: f64,
     /// Of the weights: f32, bf16 or f16.
     pub dtype: String,
+    /// Of the matrices that `ParameterSpec::quantized` names: none, q8 or q4, blocks of 32 along a row.
+    pub quantization: String,
 }
 
 impl MoEConfig {
@@ -106,6 +116,7 @@ impl MoEConfig {
             aux_coef: 0.01,
             z_coef: 0.001,
             dtype: "f32".to_string(),
+            quantization: "none".to_string(),
         }
     }
 
@@ -244,6 +255,19 @@ impl MoEConfig {
         if !HF_DTYPES.iter().any(|(dtype, _)| *dtype == self.dtype) {
             return bad("dtype", self.dtype, "f32, bf16 or f16");
         }
+        if !QUANTIZATIONS.contains(&self.quantization.as_str()) {
+            return bad("quantization", self.quantization, "none, q8 or q4");
+        }
+        for (field, row) in [
+            ("hidden_size", self.hidden_size),
+            ("n_heads times head_dim", self.n_heads * self.head_dim),
+            ("ffn_size", self.ffn_size),
+        ] {
+            if self.is_quantized() && !row.is_multiple_of(QUANT_BLOCK) {
+                let expected = format!("a multiple of {QUANT_BLOCK} in a quantized model");
+                return bad(field, row.to_string(), &expected);
+            }
+        }
         if self.n_parameters() > MAX_PARAMETERS {
             return Err(messages::config_too_large(place));
         }
@@ -273,6 +297,28 @@ impl MoEConfig {
             ..self.clone()
         }
         .validate("config")
+    }
+
+    /// Errors: those of `validate`.
+    pub fn with_quantization(&self, quantization: &str) -> Result<Self> {
+        Self {
+            quantization: quantization.to_string(),
+            ..self.clone()
+        }
+        .validate("config")
+    }
+
+    /// An error when a weight is quantized: only a model of floats can be trained. `place` opens its
+    /// sentence. Errors: quantized_weights.
+    pub fn require_float(&self, place: &str) -> Result<()> {
+        if self.is_quantized() {
+            return Err(messages::quantized_weights(place, &self.quantization));
+        }
+        Ok(())
+    }
+
+    fn is_quantized(&self) -> bool {
+        self.quantization != "none"
     }
 
     /// The content of config.json, in the order it is written.

@@ -1,6 +1,8 @@
 //! A Hugging Face `config.json` (MixtralForCausalLM), written and read.
 
-use super::config::{HF_DTYPES, MoEConfig, bad_size, check_sizes, id_or_null};
+use super::config::{
+    HF_DTYPES, MoEConfig, QUANT_METHOD, QUANTIZATIONS, bad_size, check_sizes, id_or_null,
+};
 use crate::error::{NNError, Result};
 use crate::json_fields::Fields;
 use crate::json_strict::{Json, Object, describe};
@@ -40,6 +42,12 @@ pub(super) fn write(config: &MoEConfig) -> Object {
     hf.insert("num_local_experts", config.n_experts);
     hf.insert("output_router_logits", false);
     hf.insert("pad_token_id", Json::Null);
+    if config.quantization != "none" {
+        let mut quantization = Object::new();
+        quantization.insert("quant_method", QUANT_METHOD);
+        quantization.insert("type", config.quantization.as_str());
+        hf.insert("quantization_config", quantization);
+    }
     hf.insert("rms_norm_eps", config.rms_norm_eps);
     let mut rope = Object::new();
     rope.insert("rope_theta", theta);
@@ -106,6 +114,7 @@ pub(super) fn read(hf: &Object, place: &str) -> Result<MoEConfig> {
     let aux_coef = fields.number_or("aux_coef", hf_aux)?;
     let z_coef = fields.number_or("z_coef", 0.001)?;
     let dtype = hf_dtype(&fields)?;
+    let quantization = hf_quantization(&fields)?;
     check_sizes(place, sizes)?;
     let [
         vocab_size,
@@ -138,6 +147,7 @@ pub(super) fn read(hf: &Object, place: &str) -> Result<MoEConfig> {
         aux_coef,
         z_coef,
         dtype,
+        quantization,
     }
     .validate(place)?;
     let expected = config.effective_rope_theta();
@@ -192,10 +202,34 @@ fn require_mixtral(fields: &Fields) -> Result<()> {
             return Err(unsupported(fields, field, value, &describe(&expected)));
         }
     }
-    match fields.get("quantization_config") {
-        Some(found) => Err(unsupported(fields, "quantization_config", found, "null")),
-        None => Ok(()),
+    match quantization_of(fields) {
+        Some(Err(found)) => Err(unsupported(fields, "quantization_config", found, "null")),
+        _ => Ok(()),
     }
+}
+
+/// `quantization_config`, if there is one: ours, or the value that is not.
+fn quantization_of<'a>(fields: &Fields<'a>) -> Option<std::result::Result<&'a Object, &'a Json>> {
+    let found = fields.get("quantization_config")?;
+    let Json::Object(object) = found else {
+        return Some(Err(found));
+    };
+    let ours = object.get("quant_method") == Some(&Json::from(QUANT_METHOD));
+    Some(if ours { Ok(object) } else { Err(found) })
+}
+
+/// None where there is no `quantization_config`.
+fn hf_quantization(fields: &Fields) -> Result<String> {
+    let Some(Ok(object)) = quantization_of(fields) else {
+        return Ok("none".to_string());
+    };
+    let ours = Fields::new(object, format!("{}: quantization_config", fields.place));
+    let kind = ours.string("type")?;
+    if kind == "none" || !QUANTIZATIONS.contains(&kind) {
+        let expected = "\"q8\" or \"q4\"";
+        return Err(unsupported(&ours, "type", &Json::from(kind), expected));
+    }
+    Ok(kind.to_string())
 }
 
 /// Missing: the default; null: none (-1); a list of one id is that id.

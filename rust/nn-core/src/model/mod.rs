@@ -10,6 +10,7 @@ pub mod inspection;
 pub mod kv_cache;
 pub mod moe;
 pub mod parameters;
+pub mod quantize;
 pub mod recorded_step;
 pub mod rope;
 pub mod router;

@@ -1,4 +1,4 @@
-//! Which tensors a model has, and where each stands in the one flat buffer that holds them all.
+//! Which tensors a model has, and where each stands in the flat buffer that holds it.
 
 use std::collections::HashMap;
 
@@ -17,6 +17,10 @@ pub enum Kind {
 }
 
 /// One tensor. `number` is its tensor number for Philox.
+///
+/// `quantized`: held and stored as blocks of 32 along its rows. In a quantized model these are all
+/// matrices but the embedding, of which a token reads one row, and the routers, whose choices tip on
+/// small differences.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParameterSpec {
     /// Its name in a checkpoint.
@@ -27,6 +31,8 @@ pub struct ParameterSpec {
     pub number: usize,
     /// What it is.
     pub kind: Kind,
+    /// Whether it is blocks.
+    pub quantized: bool,
 }
 
 impl ParameterSpec {
@@ -36,9 +42,10 @@ impl ParameterSpec {
     }
 }
 
-/// Offsets in elements of the flat buffer: matrices in `[0, n_matrix)`, norms in `[n_matrix, total)`.
+/// Offsets in elements of the flat buffer: matrices in `[0, n_matrix)`, norms in `[n_matrix, total)`;
+/// those of a quantized tensor count elements of a second buffer, `[0, n_quantized)`.
 ///
-/// Elements between tensors are padding and stay zero.
+/// Elements between tensors are padding and stay zero; between quantized ones there are none.
 #[derive(Clone, Debug, Default)]
 pub struct ParameterLayout {
     /// Where each tensor begins.
@@ -54,6 +61,8 @@ pub struct ParameterLayout {
     pub n_matrix: usize,
     /// The end.
     pub total: usize,
+    /// The end of the quantized tensors.
+    pub n_quantized: usize,
 }
 
 /// All tensors under their Hugging Face names, in the order of their tensor numbers: embedding; per
@@ -100,11 +109,15 @@ pub fn parameter_specs(config: &MoEConfig) -> Vec<ParameterSpec> {
             } else {
                 Kind::Matrix
             };
+            let kept = kind == Kind::Norm
+                || name == "model.embed_tokens.weight"
+                || name.ends_with(".block_sparse_moe.gate.weight");
             ParameterSpec {
                 name,
                 shape,
                 number,
                 kind,
+                quantized: config.quantization != "none" && !kept,
             }
         })
         .collect()
@@ -120,12 +133,13 @@ pub fn expert_name(layer: usize, expert: usize, matrix: &str) -> String {
 /// aligned too.
 pub fn parameter_layout(config: &MoEConfig) -> ParameterLayout {
     let mut placing = Placing {
-        sizes: parameter_specs(config)
+        specs: parameter_specs(config)
             .into_iter()
-            .map(|spec| (spec.name.clone(), spec.size()))
+            .map(|spec| (spec.name.clone(), spec))
             .collect(),
         offsets: HashMap::new(),
         at: 0,
+        quantized_at: 0,
     };
     let mut layout = ParameterLayout::default();
     placing.place("model.embed_tokens.weight");
@@ -153,33 +167,48 @@ pub fn parameter_layout(config: &MoEConfig) -> ParameterLayout {
     }
     placing.place("model.norm.weight");
     layout.total = aligned(placing.at);
+    layout.n_quantized = placing.quantized_at;
     layout.offsets = placing.offsets;
     layout
 }
 
 struct Placing {
-    sizes: HashMap<String, usize>,
+    specs: HashMap<String, ParameterSpec>,
     offsets: HashMap<String, usize>,
     at: usize,
+    quantized_at: usize,
 }
 
 impl Placing {
-    fn place(&mut self, name: &str) {
-        self.at = aligned(self.at);
-        self.place_here(name);
+    /// Behind the tensor placed before it, at the next aligned element; returns where.
+    fn place(&mut self, name: &str) -> usize {
+        let quantized = self.specs.get(name).is_some_and(|spec| spec.quantized);
+        if !quantized {
+            self.at = aligned(self.at);
+        }
+        self.place_at_once(name)
     }
 
-    fn place_here(&mut self, name: &str) {
-        self.offsets.insert(name.to_string(), self.at);
-        self.at += self.sizes.get(name).copied().unwrap_or(0);
+    fn place_at_once(&mut self, name: &str) -> usize {
+        let Some(spec) = self.specs.get(name) else {
+            return self.at;
+        };
+        let end = if spec.quantized {
+            &mut self.quantized_at
+        } else {
+            &mut self.at
+        };
+        let start = *end;
+        *end += spec.size();
+        self.offsets.insert(name.to_string(), start);
+        start
     }
 
     /// One matrix of every expert; returns where the stack begins.
     fn stack(&mut self, config: &MoEConfig, layer: usize, matrix: &str) -> usize {
-        self.at = aligned(self.at);
-        let start = self.at;
-        for expert in 0..config.n_experts {
-            self.place_here(&expert_name(layer, expert, matrix));
+        let start = self.place(&expert_name(layer, 0, matrix));
+        for expert in 1..config.n_experts {
+            self.place_at_once(&expert_name(layer, expert, matrix));
         }
         start
     }

@@ -14,6 +14,7 @@ use super::rope::RopeTables;
 use super::router::{Router, Routing};
 use super::weights::Weights;
 use crate::error::Result;
+use crate::files;
 use crate::layer::{Embedding, Linear, RMSNorm, SwiGLU, Workspace};
 use crate::messages;
 use crate::tensor::reference::ReferenceBackend;
@@ -89,7 +90,8 @@ impl Default for Options {
 pub type Observer<'a> = dyn FnMut(usize, &Routing) -> Result<()> + 'a;
 
 impl MoETransformer {
-    /// A model of this configuration. Errors: those of [`MoEConfig::validate`] and of the device.
+    /// A model of this configuration. Errors: those of [`MoEConfig::validate`] and of the device;
+    /// quantized_weights when a quantized model is to be trained.
     pub fn new(config: MoEConfig, backend: Arc<dyn Backend>, options: Options) -> Result<Self> {
         let config = config.validate("config")?;
         let Options {
@@ -98,6 +100,9 @@ impl MoETransformer {
             recompute,
             seed,
         } = options;
+        if training {
+            config.require_float("config")?;
+        }
         let weights = Weights::new(backend.clone(), &config, dtype, training)?;
         if let Some(seed) = seed {
             weights.initialise(seed)?;
@@ -167,7 +172,8 @@ impl MoETransformer {
     }
 
     /// The model of a Mixtral folder, in its stored dtype or in `dtype`. `options.seed` and
-    /// `options.dtype` are not looked at. Errors: those of [`load_checkpoint`].
+    /// `options.dtype` are not looked at; quantized weights stay quantized. Errors: those of
+    /// [`load_checkpoint`]; quantized_weights when it is to be trained.
     pub fn load(
         path: &Path,
         backend: Arc<dyn Backend>,
@@ -176,6 +182,10 @@ impl MoETransformer {
         ntk_alpha: Option<f64>,
     ) -> Result<Self> {
         let checkpoint = load_checkpoint(path)?;
+        if options.training {
+            let folder = files::text(&checkpoint.path);
+            checkpoint.config.require_float(&folder)?;
+        }
         let config = match ntk_alpha {
             Some(alpha) => checkpoint.config.with_ntk_alpha(alpha)?,
             None => checkpoint.config.clone(),

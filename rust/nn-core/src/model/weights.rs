@@ -1,4 +1,5 @@
-//! The flat buffers behind a model: every weight in one, every gradient at the same place in another.
+//! The flat buffers behind a model: every weight in one, every gradient at the same place in another;
+//! the blocks of a quantized model in a third.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use crate::layer::Parameter;
 use crate::tensor::array::narrowed;
 use crate::tensor::{Backend, Buffer, DType, HostVec, TensorError};
 
-/// `values` `[layout.total]` in the model's dtype and, in training, `gradients` `[layout.total]` f32.
+/// `values` `[layout.total]` in the model's dtype and, in training, `gradients` `[layout.total]` f32. In
+/// a quantized model `blocks` `[layout.n_quantized]` q8 or q4 holds the tensors that are quantized.
 ///
 /// One buffer makes the norm of all gradients, their zeroing and the optimizer's update one call each.
 #[derive(Debug)]
@@ -24,8 +26,10 @@ pub struct Weights {
     index: HashMap<String, usize>,
     /// Of the values.
     pub dtype: DType,
-    /// Every weight.
+    /// Every weight that is not quantized.
     pub values: Buffer,
+    /// Every weight that is quantized.
+    pub blocks: Option<Buffer>,
     /// Every gradient.
     pub gradients: Option<Buffer>,
 }
@@ -45,6 +49,11 @@ impl Weights {
             .map(|(at, spec)| (spec.name.clone(), at))
             .collect();
         let values = backend.buffer(dtype, layout.total)?;
+        // "none" is no dtype.
+        let blocks = match DType::from_label(&config.quantization) {
+            Some(blocks) => Some(backend.buffer(blocks, layout.n_quantized)?),
+            None => None,
+        };
         let gradients = if training {
             Some(backend.buffer(DType::F32, layout.total)?)
         } else {
@@ -57,6 +66,7 @@ impl Weights {
             index,
             dtype,
             values,
+            blocks,
             gradients,
         })
     }
@@ -65,15 +75,16 @@ impl Weights {
     /// element).
     pub fn initialise(&self, seed: i64) -> Result<()> {
         for spec in &self.specs {
-            let view = self
-                .backend
-                .view(&self.values, self.offset(&spec.name)?, spec.size())?;
-            match spec.kind {
-                Kind::Norm => self.backend.fill(&view, spec.size(), 1.0)?,
-                Kind::Matrix => {
-                    self.backend
-                        .random_init(&view, spec.size(), 0, seed, spec.number)?
-                }
+            let (be, size) = (&self.backend, spec.size());
+            let view = be.view(self.home(spec), self.offset(&spec.name)?, size)?;
+            if spec.kind == Kind::Norm {
+                be.fill(&view, size, 1.0)?;
+            } else if spec.quantized {
+                let fresh = be.buffer(DType::F32, size)?;
+                be.random_init(&fresh, size, 0, seed, spec.number)?;
+                be.quantize(&view, &fresh, size)?;
+            } else {
+                be.random_init(&view, size, 0, seed, spec.number)?;
             }
         }
         Ok(())
@@ -81,7 +92,8 @@ impl Weights {
 
     /// The tensor with this checkpoint name.
     pub fn parameter(&self, name: &str) -> Result<Parameter> {
-        self.at(name, self.offset(name)?, &self.spec(name)?.shape)
+        let spec = self.spec(name)?;
+        self.at(name, self.home(spec), self.offset(name)?, &spec.shape)
     }
 
     /// The stacks (w1, w3, w2) of a layer: `[n_experts, ffn_size, hidden_size]` twice and its
@@ -97,15 +109,16 @@ impl Weights {
         );
         let wide = [config.n_experts, config.ffn_size, config.hidden_size];
         let narrow = [config.n_experts, config.hidden_size, config.ffn_size];
+        let home = self.blocks.as_ref().unwrap_or(&self.values);
         Ok((
-            self.at(&format!("{name}.w1"), at.w1_stack[layer], &wide)?,
-            self.at(&format!("{name}.w3"), at.w3_stack[layer], &wide)?,
-            self.at(&format!("{name}.w2"), at.w2_stack[layer], &narrow)?,
+            self.at(&format!("{name}.w1"), home, at.w1_stack[layer], &wide)?,
+            self.at(&format!("{name}.w3"), home, at.w3_stack[layer], &wide)?,
+            self.at(&format!("{name}.w2"), home, at.w2_stack[layer], &narrow)?,
         ))
     }
 
     /// Every tensor of an open checkpoint, converted to `dtype`: widened exactly, or rounded to
-    /// nearest even.
+    /// nearest even. Blocks stay as they are.
     pub fn load(&self, checkpoint: &Checkpoint) -> Result<()> {
         for spec in &self.specs {
             let offset = self.offset(&spec.name)?;
@@ -113,19 +126,20 @@ impl Weights {
                 .dtype(&spec.name)
                 .unwrap_or_default()
                 .to_ascii_lowercase();
-            let values = if stored == self.dtype.label() {
+            let values = if spec.quantized || stored == self.dtype.label() {
                 checkpoint.array(&spec.name)?
             } else {
                 narrowed(&checkpoint.f32(&spec.name)?, self.dtype)
             };
-            self.backend.upload(&self.values, offset, values.as_ref())?;
+            self.backend
+                .upload(self.home(spec), offset, values.as_ref())?;
         }
         Ok(())
     }
 
-    /// The values of a tensor, row-major, as they are stored.
+    /// The values of a tensor, row-major, as a checkpoint stores them.
     pub fn fetch(&self, name: &str) -> Result<HostVec> {
-        self.fetch_from(&self.values, name)
+        self.fetch_from(self.home(self.spec(name)?), name)
     }
 
     /// What stands at a tensor's place in a buffer of this layout: values, gradients, a moment.
@@ -153,13 +167,18 @@ impl Weights {
             .ok_or_else(|| unknown(name))?)
     }
 
-    fn at(&self, name: &str, offset: usize, shape: &[usize]) -> Result<Parameter> {
+    fn home(&self, spec: &ParameterSpec) -> &Buffer {
+        let blocks = self.blocks.as_ref().filter(|_| spec.quantized);
+        blocks.unwrap_or(&self.values)
+    }
+
+    fn at(&self, name: &str, home: &Buffer, offset: usize, shape: &[usize]) -> Result<Parameter> {
         let count = shape.iter().product();
         let grad = match &self.gradients {
             Some(gradients) => Some(self.backend.view(gradients, offset, count)?),
             None => None,
         };
-        let weight = self.backend.view(&self.values, offset, count)?;
+        let weight = self.backend.view(home, offset, count)?;
         Ok(Parameter {
             name: name.to_string(),
             shape: shape.to_vec(),

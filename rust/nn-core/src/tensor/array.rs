@@ -1,6 +1,6 @@
 //! Values on the host.
 
-use super::dtype::{DType, bf16_from_f32, f32_from_bf16, f32_from_f16};
+use super::dtype::{DType, bf16_from_f32, f16_from_f32, f32_from_bf16, f32_from_f16};
 use super::shape::Shape;
 use super::status::{TensorError, TensorResult};
 
@@ -270,12 +270,13 @@ fn check(found: &str, dtype: DType) -> TensorResult<()> {
     )))
 }
 
-/// f32 values in the storage of a float dtype; f16 is not rounded to on the host.
+/// f32 values in the storage of a float dtype, rounded to nearest even.
 pub fn narrowed(values: &[f32], dtype: DType) -> HostVec {
-    if dtype == DType::BF16 {
-        HostVec::U16(values.iter().map(|&value| bf16_from_f32(value)).collect())
-    } else {
-        HostVec::F32(values.to_vec())
+    let rounded = |round: fn(f32) -> u16| HostVec::U16(values.iter().map(|&x| round(x)).collect());
+    match dtype {
+        DType::BF16 => rounded(bf16_from_f32),
+        DType::F16 => rounded(f16_from_f32),
+        _ => HostVec::F32(values.to_vec()),
     }
 }
 

@@ -9,4 +9,5 @@ pub mod metrics;
 pub mod plot;
 pub mod prepare;
 pub mod schedule;
+mod state;
 pub mod trainer;

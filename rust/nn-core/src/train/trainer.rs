@@ -12,15 +12,15 @@ use super::gpu_trainer::GpuTrainer;
 use super::loss::LossValues;
 use super::metrics::MetricsFile;
 use super::schedule::Schedule;
+use super::state::{restore, state_path, training_state};
 use crate::error::Result;
 use crate::files;
 use crate::json_fields::Fields;
 use crate::json_strict::Object;
 use crate::messages;
-use crate::model::checkpoint::{Checkpoint, TrainingState, require_tensor};
-use crate::model::safetensors::{TensorEntry, byte_order};
+use crate::model::checkpoint::Checkpoint;
 use crate::model::transformer::MoETransformer;
-use crate::tensor::{DType, HostRef};
+use crate::tensor::DType;
 use crate::text::{general, repr};
 
 /// Of trainer_state.json.
@@ -154,7 +154,7 @@ impl TrainOptions {
         }
     }
 
-    fn to_json(&self) -> Object {
+    pub(super) fn to_json(&self) -> Object {
         let mut options = Object::new();
         options.insert("steps", self.steps);
         options.insert("batch", self.batch);
@@ -368,7 +368,13 @@ impl Trainer {
         self.model.save(
             &self.out,
             tokenizer.as_deref(),
-            Some(self.training_state()?),
+            Some(training_state(
+                &self.model,
+                &self.data,
+                &self.options,
+                &self.gpu,
+                self.step,
+            )?),
         )
     }
 
@@ -387,97 +393,6 @@ impl Trainer {
         }
         Ok(start.elapsed().as_secs_f64() / f64::from(runs))
     }
-
-    fn training_state(&self) -> Result<TrainingState<'_>> {
-        let (optimizer, weights) = (&self.gpu.optimizer, &self.model.weights);
-        let buffers = optimizer.state();
-        let mut entries = Vec::new();
-        for (kind, _) in &buffers {
-            for spec in &weights.specs {
-                entries.push(TensorEntry::new(
-                    format!("{kind}.{}", spec.name),
-                    "F32",
-                    &spec.shape,
-                ));
-            }
-        }
-        byte_order(&mut entries);
-        let mut state = Object::new();
-        state.insert("version", STATE_VERSION);
-        state.insert("step", self.step);
-        state.insert(
-            "applied_steps",
-            self.model.backend.scalar_i64(&optimizer.applied)?,
-        );
-        state.insert("train_tokens", self.data.train.len);
-        state.insert("options", self.options.to_json());
-        let fetch = move |name: &str| {
-            let (kind, tensor) = name.split_once('.').unwrap_or((name, ""));
-            let buffer = buffers
-                .iter()
-                .find(|(known, _)| *known == kind)
-                .map_or(&buffers[0].1, |(_, buffer)| buffer);
-            weights.fetch_from(buffer, tensor)
-        };
-        Ok(TrainingState {
-            optimizer: entries,
-            fetch: Box::new(fetch),
-            trainer_state: state,
-        })
-    }
-}
-
-/// Moments and counters of a checkpoint; returns the steps that were done.
-fn restore(
-    model: &MoETransformer,
-    data: &Data,
-    options: &TrainOptions,
-    gpu: &GpuTrainer,
-    checkpoint: &Checkpoint,
-) -> Result<i64> {
-    let state = checkpoint.trainer_state()?;
-    let place = state_path(checkpoint);
-    let reader = Fields::new(&state, place.clone());
-    let (step, applied) = (reader.integer("step")?, reader.integer("applied_steps")?);
-    let tokens = reader.integer("train_tokens")?;
-    for (field, value, high) in [
-        ("step", step, options.steps),
-        ("applied_steps", applied, step),
-    ] {
-        if !(0..=high).contains(&value) {
-            let expected = format!("0 to {high}");
-            return Err(messages::config_bad_value(
-                &place,
-                field,
-                &value.to_string(),
-                &expected,
-            ));
-        }
-    }
-    if tokens != data.train.len as i64 {
-        let expected = format!("the {} tokens of {}", data.train.len, data.train.path);
-        return Err(messages::config_bad_value(
-            &place,
-            "train_tokens",
-            &tokens.to_string(),
-            &expected,
-        ));
-    }
-    let (weights, backend) = (&model.weights, &model.backend);
-    let stored = checkpoint.optimizer()?;
-    for (kind, buffer) in gpu.optimizer.state() {
-        for spec in &weights.specs {
-            let name = format!("{kind}.{}", spec.name);
-            let values = require_tensor(&stored, &name, "F32", &spec.shape)?;
-            backend.upload(buffer, weights.offset(&spec.name)?, values.as_ref())?;
-        }
-    }
-    backend.upload(&gpu.optimizer.applied, 0, HostRef::from(&[applied]))?;
-    Ok(step)
-}
-
-fn state_path(checkpoint: &Checkpoint) -> String {
-    files::text(&files::join(&checkpoint.path, "trainer_state.json"))
 }
 
 /// The options of the run that wrote a checkpoint. Errors: those of the readers and of `validate`.

@@ -38,22 +38,10 @@ fn quantized(x: &[f32], dtype: DType) -> Vec<u8> {
     out
 }
 
-/// d q of a block.
-fn dequantized(block: &[u8], dtype: DType) -> Vec<f32> {
-    let d = f32_from_f16(u16::from_le_bytes([block[0], block[1]]));
-    let body = &block[2..];
-    if dtype == DType::Q8 {
-        return body.iter().map(|&q| d * f32::from(q as i8)).collect();
-    }
-    let low = body.iter().map(|q| q & 15);
-    low.chain(body.iter().map(|q| q >> 4))
-        .map(|q| d * (f32::from(q) - 8.0))
-        .collect()
-}
-
-fn check_blocks(call: &Call, n: usize) -> TensorResult<()> {
-    call.require(n.is_multiple_of(QUANT_BLOCK), || {
-        format!("n is {n}, expected a multiple of {QUANT_BLOCK} (a block of q8 or q4)")
+/// A count along which blocks lie.
+pub(super) fn check_blocks(call: &Call, name: &str, count: usize) -> TensorResult<()> {
+    call.require(count.is_multiple_of(QUANT_BLOCK), || {
+        format!("{name} is {count}, expected a multiple of {QUANT_BLOCK} (a block of q8 or q4)")
     })
 }
 
@@ -71,7 +59,7 @@ impl ReferenceBackend {
         let source = call.input("x", x, &dense(&[n]), &DType::ALL)?;
         call.same_dtype("x", &source, "y", &to)?;
         if to.dtype.is_quantized() {
-            check_blocks(&call, n)?;
+            check_blocks(&call, "n", n)?;
         }
         let size = to.dtype.storage_count(n);
         self.submit(call, move |_| {
@@ -162,7 +150,7 @@ impl ReferenceBackend {
 
     pub(super) fn quantize(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
         let mut call = start("quantize", n);
-        check_blocks(&call, n)?;
+        check_blocks(&call, "n", n)?;
         let to = call.out("y", y, &dense(&[n]), QUANTIZED)?;
         let source = call.input("x", x, &dense(&[n]), FLOATS)?;
         self.submit(call, move |_| {
@@ -177,17 +165,9 @@ impl ReferenceBackend {
 
     pub(super) fn dequantize(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
         let mut call = start("dequantize", n);
-        check_blocks(&call, n)?;
+        check_blocks(&call, "n", n)?;
         let to = call.out("y", y, &dense(&[n]), FLOATS)?;
         let source = call.input("x", x, &dense(&[n]), QUANTIZED)?;
-        let block = source.dtype.storage_count(QUANT_BLOCK);
-        self.submit(call, move |_| {
-            let bytes = source.bytes(source.dtype.storage_count(n));
-            let values: Vec<f32> = bytes
-                .chunks(block)
-                .flat_map(|block| dequantized(block, source.dtype))
-                .collect();
-            to.put(&values);
-        })
+        self.submit(call, move |_| to.put(&source.floats(n)))
     }
 }

@@ -3,10 +3,27 @@
 use super::ReferenceBackend;
 use super::base::Faults;
 use super::call::{Call, FLOATS, I32, dense};
+use super::conversion::check_blocks;
 use super::memory::{Grid, Window, rounded};
 use crate::tensor::{Buffer, DType, TensorResult};
 
-/// Orders the float dtypes by their significant bits.
+const FLOATS_AND_BLOCKS: &[DType] = &[DType::F32, DType::BF16, DType::F16, DType::Q8, DType::Q4];
+
+/// Blocks lie along k, so B may consist of them where its rows do.
+fn dtypes_of_b(trans_b: bool) -> &'static [DType] {
+    if trans_b { FLOATS_AND_BLOCKS } else { FLOATS }
+}
+
+fn check_b(call: &Call, b: &Window, along_k: &[(&str, usize)]) -> TensorResult<()> {
+    if !b.dtype.is_quantized() {
+        return Ok(());
+    }
+    along_k
+        .iter()
+        .try_for_each(|(name, count)| check_blocks(call, name, *count))
+}
+
+/// Orders the dtypes of operands by their significant bits; what comes out of blocks is f32.
 fn width(dtype: DType) -> u32 {
     match dtype {
         DType::BF16 => 8,
@@ -179,10 +196,14 @@ impl ReferenceBackend {
         let c_extent = call.matrix(m, n, "ldc", ldc)?;
         let a_extent = call.matrix(a_shape.0, a_shape.1, "lda", lda)?;
         let b_extent = call.matrix(b_shape.0, b_shape.1, "ldb", ldb)?;
+        let c = call.out("c", c, &c_extent, FLOATS)?;
+        let a = call.input("a", a, &a_extent, FLOATS)?;
+        let b = call.input("b", b, &b_extent, dtypes_of_b(trans_b))?;
+        check_b(&call, &b, &[("k", k), ("ldb", ldb)])?;
         let product = Product {
-            c: call.out("c", c, &c_extent, FLOATS)?,
-            a: call.input("a", a, &a_extent, FLOATS)?,
-            b: call.input("b", b, &b_extent, FLOATS)?,
+            c,
+            a,
+            b,
             grids: [
                 Grid::rows(m, n, ldc),
                 matrices(1, 0, m, k, lda, trans_a),
@@ -240,10 +261,14 @@ impl ReferenceBackend {
         let c_extent = call.repeated((batch, stride_c), m, n, "ldc", ldc)?;
         let a_extent = call.repeated((batch, stride_a), a_shape.0, a_shape.1, "lda", lda)?;
         let b_extent = call.repeated((batch, stride_b), b_shape.0, b_shape.1, "ldb", ldb)?;
+        let c = call.out("c", c, &c_extent, FLOATS)?;
+        let a = call.input("a", a, &a_extent, FLOATS)?;
+        let b = call.input("b", b, &b_extent, dtypes_of_b(trans_b))?;
+        check_b(&call, &b, &[("k", k), ("ldb", ldb), ("stride_b", stride_b)])?;
         let product = Product {
-            c: call.out("c", c, &c_extent, FLOATS)?,
-            a: call.input("a", a, &a_extent, FLOATS)?,
-            b: call.input("b", b, &b_extent, FLOATS)?,
+            c,
+            a,
+            b,
             grids: [
                 matrices(batch, stride_c, m, n, ldc, false),
                 matrices(batch, stride_a, m, k, lda, trans_a),
@@ -301,7 +326,9 @@ impl ReferenceBackend {
         let left = call.input("a", a, &extent, FLOATS)?;
         let (rows, cols) = if trans_b { (n, k) } else { (k, n) };
         let extent = call.repeated((groups, stride_b), rows, cols, "ldb", ldb)?;
-        let right = call.input("b", b, &extent, FLOATS)?;
+        let right = call.input("b", b, &extent, dtypes_of_b(trans_b))?;
+        let along_k = [("k", k), ("ldb", ldb), ("stride_b", stride_b)];
+        check_b(&call, &right, &along_k)?;
         let bounds = call.input("offsets", offsets, &dense(&[groups + 1]), I32)?;
         let gather = call.optional("a_rows", a_rows, &dense(&[m]), I32)?;
         let keep = call.real32("beta", beta, f64::NEG_INFINITY)?;

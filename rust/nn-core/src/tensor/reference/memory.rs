@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::tensor::dtype::{DType, bf16_from_f32, f16_from_f32, f32_from_bf16, f32_from_f16};
+use crate::tensor::dtype::{
+    DType, QUANT_BLOCK, bf16_from_f32, f16_from_f32, f32_from_bf16, f32_from_f16,
+};
 use crate::tensor::{HostVec, Memory};
 
 /// Bytes of the vectors that are alive, and their maximum.
@@ -90,7 +92,7 @@ impl Grid {
 }
 
 impl Window {
-    /// The first n values as f32, 16-bit ones widened.
+    /// The first n values as f32, 16-bit ones widened, blocks dequantized.
     pub fn floats(&self, n: usize) -> Vec<f32> {
         self.grid(Grid::rows(1, n, n))
     }
@@ -102,6 +104,11 @@ impl Window {
             (HostVec::F32(values), _) => at.map(|at| values[at]).collect(),
             (HostVec::U16(bits), DType::F16) => at.map(|at| f32_from_f16(bits[at])).collect(),
             (HostVec::U16(bits), _) => at.map(|at| f32_from_bf16(bits[at])).collect(),
+            (HostVec::U8(bytes), dtype) if dtype.is_quantized() => {
+                let blocks = &bytes[self.start..];
+                let at = grid.indices();
+                at.map(|at| dequantized(blocks, at, dtype)).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -154,14 +161,6 @@ impl Window {
         }
     }
 
-    /// The first n bytes of a u8, q8 or q4 buffer.
-    pub fn bytes(&self, n: usize) -> Vec<u8> {
-        match &*self.cells.lock() {
-            HostVec::U8(values) => values[self.start..self.start + n].to_vec(),
-            _ => Vec::new(),
-        }
-    }
-
     /// Replaces the first bytes.
     pub fn put_bytes(&self, new: &[u8]) {
         if let HostVec::U8(values) = &mut *self.cells.lock() {
@@ -194,6 +193,24 @@ impl Window {
             DType::U8 | DType::Q8 | DType::Q4 => copy!(U8),
         }
     }
+}
+
+/// Element `at` of blocks: d q, d the f16 scale of its block.
+fn dequantized(blocks: &[u8], at: usize, dtype: DType) -> f32 {
+    let size = dtype.storage_count(QUANT_BLOCK);
+    let (block, i) = (&blocks[at / QUANT_BLOCK * size..], at % QUANT_BLOCK);
+    let d = f32_from_f16(u16::from_le_bytes([block[0], block[1]]));
+    let levels = &block[2..size];
+    if dtype == DType::Q8 {
+        return d * f32::from(levels[i] as i8);
+    }
+    let half = QUANT_BLOCK / 2;
+    let nibble = if i < half {
+        levels[i] & 15
+    } else {
+        levels[i - half] >> 4
+    };
+    d * (f32::from(nibble) - 8.0)
 }
 
 /// A value after a round trip through a float dtype.
