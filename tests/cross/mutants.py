@@ -50,6 +50,7 @@ class Mutant:
 
 CONFIG = ("python/nn/model/config.py", "rust/nn-core/src/model/config.rs", "go/model/config.go")
 TRAINER = ("python/nn/train/trainer.py", "rust/nn-core/src/train/trainer.rs", "go/train/trainer.go")
+TRAIN = ("python/nn/cli/commands/train.py", "rust/nn-cli/src/commands/train.rs", TRAINER[2])
 SCHEDULE = ("python/nn/train/schedule.py", "rust/nn-core/src/train/schedule.rs", "go/train/schedule.go")
 ATTENTION = ("python/nn/model/attention.py", "rust/nn-core/src/model/attention.rs", "go/model/attention.go")
 PREPARE = ("python/nn/train/prepare.py", "rust/nn-core/src/train/prepare.rs", "go/train/prepare.go")
@@ -76,8 +77,9 @@ MUTANTS = [
            ("beta1: float = @", "beta1: @,", "Beta1: @,"), "0.9", "0.91"),
     Mutant("second decay of AdamW", LOSSES, TRAINER,
            ("beta2: float = @", "beta2: @,", "Beta2: @,"), "0.95", "0.951"),
-    Mutant("decay of weights", STATE, TRAINER,
-           ("weight_decay: float = @", "weight_decay: @,", "WeightDecay: @,"), "0.1", "0.11"),
+    Mutant("decay of weights", STATE, TRAIN,
+           ('"--weight-decay", type=number, default=@,',
+            'of matrices\n    #[arg(long, default_value = "@"', "WeightDecay: @,"), "0.1", "0.11"),
     Mutant("last digit of a coefficient of the cosine", LOSSES, SCHEDULE,
            ("-4.93480220054467@,", "-4.93480220054467@,", "-4.93480220054467@,"), "9", "8"),
     Mutant("half a cosine", LOSSES, SCHEDULE,

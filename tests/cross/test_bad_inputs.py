@@ -25,7 +25,7 @@ ELSEWHERE = {
     "data_not_prepared": "a folder without data.json is read as text",
     "disk_full": "needs a full disk: each language's own tests simulate one",
     "out_of_memory": "needs a machine without memory",
-    "library_wrong_abi": "test_library_of_another_abi",
+    "library_wrong_abi": "test_processes.py has it",
 }
 """Sentences that no row of the table provokes, and why."""
 
