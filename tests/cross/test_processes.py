@@ -17,19 +17,8 @@ from languages import NAMES, Language
 
 STEPS = 400
 OPTIONS = (
-    "--config",
-    "tiny",
-    "--steps",
-    str(STEPS),
-    "--batch",
-    "2",
-    "--seq",
-    "32",
-    "--device",
-    "cpu",
-    "--threads",
-    "1",
-)
+    "--config", "tiny", "--steps", str(STEPS), "--batch", "2", "--seq", "32", "--device", "cpu", "--threads", "1",
+)  # fmt: skip
 
 
 def interrupted(language: Language, data: Path, out: Path) -> int:
@@ -70,7 +59,7 @@ def test_ctrl_c_then_another_language(languages: list[Language], runs: Runs, num
 def test_closed_pipe(languages: list[Language], runs: Runs) -> None:
     """A reader that goes away early ends `generate` with 1, without a word."""
     for language in languages:
-        words = [*language.command, "generate", "--model", str(runs.folder("small", "python")), "--prompt", "x",
+        words = [*language.command, "generate", "--model", str(runs.folder("tiny", "python")), "--prompt", "x",
                  "--max-new-tokens", "400", "--temperature", "2"]  # fmt: skip
         with subprocess.Popen(
             words, env=language.environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
