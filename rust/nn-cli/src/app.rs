@@ -8,7 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use nn_core::{NNError, VERSION, messages};
 
-use crate::arguments::{ordered, shown};
+use crate::arguments::Line;
 use crate::commands::{
     bench, evaluate, generate, info, init, inspect, logits, prepare, quantize, train,
 };
@@ -46,9 +46,16 @@ enum Command {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let command = App::command();
-    let parsed = ordered(&command, &arguments).and_then(|line| command.try_get_matches_from(line));
+    let parsed = Line::of(&command, &arguments).and_then(|line| {
+        let matches = command.try_get_matches_from(line.words)?;
+        Ok((matches, line.extra))
+    });
     let outcome = match parsed {
-        Ok(matches) => end_on_ctrl_c().and_then(|()| execute(&matches)),
+        Ok((_, extra)) if !extra.is_empty() => {
+            let (words, command) = (extra.join(" "), command_of(&arguments));
+            Err(messages::usage_extra_argument(&words, &command).into())
+        }
+        Ok((matches, _)) => end_on_ctrl_c().and_then(|()| execute(&matches)),
         Err(error) => refused(&error, &arguments),
     };
     match outcome {
@@ -130,15 +137,6 @@ fn known() -> Vec<String> {
         .collect()
 }
 
-/// Whether a word stands behind a `--`, where none is an option.
-fn is_behind_dashes(word: &str, arguments: &[OsString]) -> bool {
-    let place = |wanted: &str| {
-        let is_it = |argument: &OsString| shown(argument).split('=').next() == Some(wanted);
-        arguments.iter().position(is_it)
-    };
-    place("--").is_some_and(|dashes| place(word).is_none_or(|word| dashes < word))
-}
-
 /// clap's complaint in our words.
 fn usage_sentence(error: &clap::Error, arguments: &[OsString]) -> NNError {
     let command = &command_of(arguments);
@@ -157,15 +155,10 @@ fn usage_sentence(error: &clap::Error, arguments: &[OsString]) -> NNError {
             &text(ContextKind::InvalidSubcommand),
             &known().join(", "),
         ),
-        ErrorKind::UnknownArgument
-            if word.starts_with('-') && !is_behind_dashes(&word, arguments) =>
-        {
+        ErrorKind::UnknownArgument if word.starts_with('-') => {
             messages::usage_unknown_option(word.split('=').next().unwrap_or_default(), command)
         }
-        ErrorKind::UnknownArgument if command == PROGRAM => {
-            messages::usage_unknown_command(&word, &known().join(", "))
-        }
-        ErrorKind::UnknownArgument => messages::usage_extra_argument(&word, command),
+        ErrorKind::UnknownArgument => messages::usage_unknown_command(&word, &known().join(", ")),
         ErrorKind::ValueValidation => {
             messages::usage_bad_value(option, &value, &text(ContextKind::Custom))
         }

@@ -65,6 +65,17 @@ fn usage_is_2_and_failure_is_1() {
             "error: unexpected argument \"more words\", see info --help",
         ),
         (
+            vec!["info", "more", "words", "--json"],
+            2,
+            "error: unexpected argument \"more words\", see info --help",
+        ),
+        (
+            // Last, behind what is missing.
+            vec!["init", "more", "words"],
+            2,
+            "error: init needs --config, see init --help",
+        ),
+        (
             vec!["info", "--", "--json"],
             2,
             "error: unexpected argument \"--json\", see info --help",
@@ -177,6 +188,43 @@ fn a_file_is_not_written_over_a_folder() {
         let sentence = format!("error: {named}: cannot be written: it is a folder");
         assert_eq!(fails(&[&logits, &device[..]].concat()), (1, sentence));
     }
+}
+
+#[test]
+fn a_quantized_model_is_smaller_and_only_runs() {
+    let home = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| home.path().join(name).to_string_lossy().into_owned();
+    let (float, packed) = (path("float"), path("packed"));
+    let device = ["--device", "reference"];
+    let init = ["init", "--config", "tiny", "--out", &float, "--quiet"];
+    succeeds(&[&init, &device[..]].concat());
+    let quantize = ["quantize", "--model", &float, "--out", &packed, "--type"];
+    let made = succeeds(&[&quantize[..], &["q4", "--quiet", "--json"], &device].concat());
+    // 18 bytes for 32 of the matrices' elements, four for each of the rest.
+    let (all, matrices) = (345_920_u64, 281_088);
+    let bytes = matrices / 32 * 18 + (all - matrices) * 4;
+    for (field, number) in [
+        ("parameters", all),
+        ("quantized_parameters", matrices),
+        ("bytes", bytes),
+    ] {
+        let line = format!("\"{field}\": {number}");
+        assert!(made.contains(&line), "{line} is not in {made}");
+    }
+    let logits = path("logits.safetensors");
+    let ask = [
+        "logits", "--model", &packed, "--ids", "1,2,3", "--out", &logits,
+    ];
+    succeeds(&[&ask, &device[..]].concat());
+    let refused = "the weights are quantized (q4), expected f32, bf16 or f16";
+    let again = ["quantize", "--model", &packed, "--out", "x", "--type", "q8"];
+    let fresh = ["init", "--config", &packed, "--out", "x"];
+    assert_eq!(fails(&again), (1, format!("error: {packed}: {refused}")));
+    let place = format!("{packed}/config.json");
+    assert_eq!(fails(&fresh), (1, format!("error: {place}: {refused}")));
+    let (code, sentence) = fails(&[&quantize[..], &["q5"]].concat());
+    let expected = "error: --type is \"q5\", expected q8 or q4";
+    assert_eq!((code, sentence.as_str()), (2, expected));
 }
 
 #[test]
