@@ -48,9 +48,6 @@ func quantizedFolder(t *testing.T, backend tensor.Backend, kind string) (float, 
 // A model with blocks computes what the model with the floats that they stand for computes, bit for bit.
 func TestQuantizedIsDequantized(t *testing.T) {
 	testdevices.Each(t, func(t *testing.T, backend tensor.Backend) {
-		if backend.Name() == "simt" {
-			t.Skip("no products with blocks there yet")
-		}
 		for _, kind := range []string{"q8", "q4"} {
 			_, folder := quantizedFolder(t, backend, kind)
 			m := must[*MoETransformer](t)(LoadMoETransformer(folder, backend, LoadOptions{}))
@@ -127,6 +124,72 @@ func TestQuantizedIsSavedAgain(t *testing.T) {
 	}
 }
 
+// Every device writes the bytes that the reference writes, from f32 and from bf16.
+func TestQuantizedBytes(t *testing.T) {
+	config := must[MoEConfig](t)(TinyMoEConfig().WithDType("bf16"))
+	source := filepath.Join(t.TempDir(), "bf16")
+	m := must[*MoETransformer](t)(NewMoETransformer(config, tensor.NewReference(), Options{DType: tensor.BF16, Seed: 4}))
+	if err := m.Save(source, SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	write := func(backend tensor.Backend, kind string) []byte {
+		checkpoint := must[*Checkpoint](t)(LoadCheckpoint(source))
+		defer checkpoint.Close()
+		folder := filepath.Join(t.TempDir(), kind)
+		must[MoEConfig](t)(QuantizeCheckpoint(checkpoint, folder, kind, backend, nil))
+		return must[[]byte](t)(os.ReadFile(filepath.Join(folder, "model.safetensors")))
+	}
+	testdevices.Each(t, func(t *testing.T, backend tensor.Backend) {
+		for _, kind := range []string{"q8", "q4"} {
+			if !bytes.Equal(write(backend, kind), write(tensor.NewReference(), kind)) {
+				t.Errorf("%s differs from that of the reference", kind)
+			}
+			_, ours := quantizedFolder(t, backend, kind)
+			_, theirs := quantizedFolder(t, tensor.NewReference(), kind)
+			a := must[[]byte](t)(os.ReadFile(filepath.Join(ours, "model.safetensors")))
+			if !bytes.Equal(a, must[[]byte](t)(os.ReadFile(filepath.Join(theirs, "model.safetensors")))) {
+				t.Errorf("%s of f32 differs from that of the reference", kind)
+			}
+		}
+	})
+}
+
+// Weights that a block cannot scale are refused, and nothing is left behind; so is a run that was told to end.
+func TestQuantizedLeavesNothing(t *testing.T) {
+	testdevices.Each(t, func(t *testing.T, backend tensor.Backend) {
+		for _, fault := range []string{"endless", "ended"} {
+			source, out := filepath.Join(t.TempDir(), "f32"), filepath.Join(t.TempDir(), "blocks")
+			m := must[*MoETransformer](t)(NewMoETransformer(TinyMoEConfig(), backend, Options{}))
+			written := func(int) error { return nil }
+			sentence := "quantize: x[32] begins a block without a finite f16 scale, expected magnitudes of at most 8319008"
+			if fault == "endless" {
+				at := m.Weights.Layout.Offsets["lm_head.weight"]
+				if err := backend.Upload(m.Weights.Values, at+33, tensor.Bytes([]float32{1e30})); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				sentence = context.Canceled.Error()
+				written = func(int) error { return context.Canceled }
+			}
+			if err := tensor.First(m.Save(source, SaveOptions{}), m.Close()); err != nil {
+				t.Fatal(err)
+			}
+			checkpoint := must[*Checkpoint](t)(LoadCheckpoint(source))
+			_, err := QuantizeCheckpoint(checkpoint, out, "q8", backend, written)
+			if err == nil || err.Error() != sentence {
+				t.Errorf("%s: got %v, want %s", fault, err, sentence)
+			}
+			left := must[[]os.DirEntry](t)(os.ReadDir(filepath.Dir(out)))
+			if len(left) != 0 {
+				t.Errorf("%s: %v was left behind", fault, left)
+			}
+			if err := checkpoint.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 func TestQuantizedRefusals(t *testing.T) {
 	backend := tensor.NewReference()
 	float, folder := quantizedFolder(t, backend, "q4")
@@ -184,6 +247,14 @@ func TestQuantizedRefusals(t *testing.T) {
 		_, err := LoadCheckpoint(mixed)
 		refused(err, c.key, mixed+c.sentence)
 	}
+	weights := filepath.Join(folder, "model.safetensors")
+	content := must[[]byte](t)(os.ReadFile(weights))
+	content = bytes.Replace(content, []byte(`"lm_head.weight":{"dtype":"U8"`), []byte(`"lm_head.weight":{"dtype":"I8"`), 1)
+	if err := os.WriteFile(weights, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = LoadCheckpoint(folder)
+	refused(err, "checkpoint_wrong_dtype", weights+`: tensor "lm_head.weight" has dtype I8, expected U8`)
 	var written map[string]any
 	if err := json.Unmarshal([]byte(data), &written); err != nil || written["quantization_config"].(map[string]any)["type"] != "q4" {
 		t.Errorf("config.json is %s", data)
