@@ -5,11 +5,13 @@ import (
 	"log"
 
 	"github.com/cuda-nn/cuda-nn/go/model"
+	"github.com/cuda-nn/cuda-nn/go/tensor"
 	"github.com/cuda-nn/cuda-nn/go/train"
 )
 
 func ExampleGpuTrainer() {
-	m, err := model.NewMoETransformer(model.TinyMoEConfig(), nil, model.Options{Training: true})
+	backend := tensor.NewReference() // plain Go; cuda.OpenBackend("auto") is the best device here
+	m, err := model.NewMoETransformer(model.TinyMoEConfig(), backend, model.Options{Training: true})
 	if err != nil {
 		log.Fatal(err)
 	}
