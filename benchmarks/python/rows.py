@@ -26,6 +26,8 @@ Measured = dict[str, Any]
 
 DEVICES = {"cpu": "cpu", "cpu-scalar": "cpu", "cuda": "cuda", "reference": "reference"}
 SCALAR_KINDS = ("matmul", "softmax", "silu", "swiglu", "rmsnorm", "attention")
+BLAS_KINDS = ("matmul", "attention")
+"""Where NumPy uses more than one thread."""
 MODEL_KINDS = ("moe_layer", "forward", "train", "prefill", "decode")
 
 
@@ -125,7 +127,7 @@ class Rows:
         loops.run()
         checks.compare(case, expected.inputs, loops, expected.output)
         implementation = "Python loops" if row == "naive" else f"NumPy {np.__version__}"
-        threads = 1 if row == "naive" else self.protocol.threads
+        threads = self.protocol.threads if row == "library" and case.string("kind") in BLAS_KINDS else 1
         return Subject(
             loops.run, loops.share, expected.units, expected.unit, implementation, threads, "", None, lambda: None
         )

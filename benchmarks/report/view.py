@@ -19,9 +19,10 @@ SHARED = ("python", "rust", "go")
 
 
 def view(result: results.Result) -> View:
-    """The whole report. Rows of one case are sorted by their time, all threads before fewer."""
+    """The whole report. Rows of one case are sorted by their time; `whole` ones have the most threads that their kind
+    of row was timed with, which is one where it can use no more."""
     every = max((row["threads"] for row in result["rows"]), default=1)
-    cases = [_case(result, case, every) for case in result["cases"]]
+    cases = [_case(result, case) for case in result["cases"]]
     return {
         "name": result["name"],
         "started": result["started"],
@@ -41,15 +42,19 @@ def view(result: results.Result) -> View:
     }
 
 
-def _case(result: results.Result, case: dict[str, Any], every: int) -> View:
+def _case(result: results.Result, case: dict[str, Any]) -> View:
     english, japanese = titles.title(case)
     spent = _cost(result, case)
     rows = [_row(result, row, spent) for row in result["rows"] if row["case"] == case["name"]]
     rows.sort(key=lambda row: (row["median"], row["language"]))
-    fastest = min((row["median"] for row in rows if _whole(row, every)), default=None)
+    most: dict[tuple[str, str], int] = {}
+    for row in rows:
+        most[row["language"], row["row"]] = max(row["threads"], most.get((row["language"], row["row"]), 0))
+    for row in rows:
+        row["whole"] = row["threads"] == most[row["language"], row["row"]]
+    fastest = min((row["median"] for row in rows if row["whole"]), default=None)
     for row in rows:
         row["relative"] = row["median"] / fastest if fastest else None
-        row["whole"] = _whole(row, every)
     return {
         "name": case["name"],
         "group": titles.group(case),
@@ -59,11 +64,6 @@ def _case(result: results.Result, case: dict[str, Any], every: int) -> View:
         "bound": spent.limit if spent else None,
         "rows": rows,
     }
-
-
-def _whole(row: Row, every: int) -> bool:
-    """Whether a row is shown among a case's first: as many threads as there are, or one where it can only use one."""
-    return bool(row["threads"] == every or row["row"] in ("naive", "reference"))
 
 
 def _cost(result: results.Result, case: dict[str, Any]) -> Cost | None:

@@ -199,7 +199,7 @@ def _library(view: View) -> list[Text | None]:
         ratios = []
         for case in view["cases"]:
             rows = {row["row"]: row for row in case["rows"]
-                    if row["language"] == language and row["threads"] == view["threads"]}  # fmt: skip
+                    if row["language"] == language and row["whole"]}  # fmt: skip
             if case["group"] == "operation" and "cpu" in rows and "library" in rows:
                 ratios.append((rows["library"]["median"] / rows["cpu"]["median"], case["name"]))
         if not ratios:

@@ -175,14 +175,14 @@ class NativeBackend(NativeOps):
 
     def _upload(self, buffer: Buffer, storage: Array, offset: int) -> None:
         count = buffer.dtype.count_of(storage.size)
-        pointer = ffi.cast("void *", storage.ctypes.data)
-        self._check(self._lib.cunn_buffer_upload(self._context, buffer.handle, offset, count, pointer))
+        host = ffi.from_buffer(storage)
+        self._check(self._lib.cunn_buffer_upload(self._context, buffer.handle, offset, count, host))
 
     def download(self, buffer: Buffer, offset: int = 0, count: int | None = None) -> Array:
         count = buffer.count - offset if count is None else count
         storage = np.empty(max(buffer.dtype.storage_count(count), 0), buffer.dtype.storage)
-        pointer = ffi.cast("void *", storage.ctypes.data)
-        self._check(self._lib.cunn_buffer_download(self._context, pointer, buffer.handle, offset, count))
+        host = ffi.from_buffer(storage)
+        self._check(self._lib.cunn_buffer_download(self._context, host, buffer.handle, offset, count))
         return storage
 
     def _adopt(self, out: Any, dtype: DType, count: int) -> NativeBuffer:

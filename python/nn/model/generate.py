@@ -120,9 +120,11 @@ class Generator:
     def step(self) -> list[int | None]:
         """The next token of each sequence, None for one that has ended (the end token itself is not reported)."""
         self._step()
-        ids = self.backend.download(self.ids)
-        finished = self.backend.download(self.finished)
-        return [None if finished[b] else int(ids[b]) for b in range(self.batch)]
+        ids: list[int | None] = self.backend.download(self.ids).tolist()
+        if self.eos_id < 0:  # no token ends a sequence: `finished` stays zero
+            return ids
+        finished = self.backend.download(self.finished).tolist()
+        return [None if done else id for id, done in zip(ids, finished, strict=True)]
 
     def __iter__(self) -> Iterator[list[int | None]]:
         """Prefill, then steps until every sequence has ended or max_new_tokens are out."""
