@@ -43,9 +43,15 @@ class Run:
     def out(self) -> Path:
         return OUT / self.name
 
+    @property
+    def said(self) -> Path:
+        """Where its errors go: on the terminal they would break the columns."""
+        return OUT / f"{self.name}.errors"
+
     def start(self, options: list[str]) -> None:
-        self.process = subprocess.Popen([*self.command, "train", *options, "--out", str(self.out), "--quiet"],
-                                        stdout=subprocess.DEVNULL, cwd=ROOT)  # fmt: skip
+        words = [*self.command, "train", *options, "--out", str(self.out), "--quiet"]
+        with self.said.open("wb") as said:
+            self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=said, cwd=ROOT)
 
     def follow(self) -> None:
         """Reads the steps that are new in metrics.jsonl; a line counts once it is whole."""
@@ -74,7 +80,6 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--seq", type=int, default=128)
-    parser.add_argument("--config", default="small", help="a preset or a config.json")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or simt")
     arguments = parser.parse_args()
     console = Console()
@@ -85,10 +90,10 @@ def main() -> int:
     texts = [word for path in TEXT for word in ("--data", str(ROOT / path))]
     subprocess.run([*runs[0].command, "prepare", *texts, "--out", str(OUT / "data"), "--quiet"], check=True,
                    stdout=subprocess.DEVNULL, cwd=ROOT)  # fmt: skip
-    options = ["--data", str(OUT / "data"), "--config", arguments.config, "--steps", str(arguments.steps),
+    options = ["--data", str(OUT / "data"), "--config", "small", "--steps", str(arguments.steps),
                "--batch", str(arguments.batch), "--seq", str(arguments.seq), "--device", arguments.device,
                "--threads", "1"]  # fmt: skip
-    console.print(f"{arguments.steps} steps of {arguments.config}, {arguments.batch} x {arguments.seq} tokens each")
+    console.print(f"{arguments.steps} steps of small, {arguments.batch} x {arguments.seq} tokens each")
     try:
         for run in runs:
             run.start(options)
@@ -98,9 +103,10 @@ def main() -> int:
             if run.process is not None and run.process.poll() is None:
                 run.process.terminate()
                 run.process.wait()
-    failed = [run.name for run in runs if run.process is None or run.process.returncode != 0]
+    failed = [run for run in runs if run.process is None or run.process.returncode != 0]
+    for run in failed:
+        console.print(f"{run.name} failed: {run.said.read_text(errors='replace').strip()}", highlight=False)
     if failed:
-        console.print(f"failed: {', '.join(failed)}")
         return 1
     return report(console, runs, arguments.steps)
 

@@ -151,6 +151,8 @@ def random_command(draw: random.Random, options: dict[str, list[str]]) -> list[s
         kind = next(kind for kind, names in OPTIONS.items() if option in names)
         words.pop(option, None)
         value = None if kind == "flag" else draw.choice((MALFORMED if faulty and change == 0 else VALUES)[kind])
+        if (option, value) == ("--data", "/"):
+            value = "{texts}"  # not the whole machine
         words[option] = "2" if option in RESERVES and value in HUGE else value
     line: list[str | bytes] = [command]
     for name, value in draw.sample(list(words.items()), len(words)):
