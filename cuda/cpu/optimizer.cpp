@@ -42,7 +42,7 @@ struct Constants {
   float root;                        // sqrt(bc2)
   float eps, scale;
   uint64_t seed;
-  uint32_t sub;  // 3 t
+  uint32_t sub;  // t
 };
 
 CUNN_INLINE Vec16 read(DType t, const void *data, int64_t i, int64_t n) {
@@ -59,9 +59,8 @@ CUNN_INLINE void write(DType t, void *data, int64_t i, Vec16 x, int64_t n) {
 }
 
 // x as dtype t can hold it: rounded by the element's own random word where t has 16 bits.
-CUNN_INLINE Vec16 round_by(DType t, Vec16 x, const Constants &c, uint64_t index, uint32_t which) {
+CUNN_INLINE Vec16 round_by(DType t, Vec16 x, IVec16 word) {
   if (t == DType::f32) return x;
-  IVec16 word = philox(index, kStreamRounding, c.sub + which, c.seed).w[0];
   return t == DType::bf16 ? round_stochastic_bf16(x, word) : round_stochastic_f16(x, word);
 }
 
@@ -72,16 +71,19 @@ template <bool all_f32> CUNN_INLINE void step(const AdamwStep &a, const Constant
   const DType param = all_f32 ? DType::f32 : a.param.dtype, grad = all_f32 ? DType::f32 : a.grad.dtype;
   const DType m_type = all_f32 ? DType::f32 : a.m.dtype, v_type = all_f32 ? DType::f32 : a.v.dtype;
   const bool has_master = !all_f32 && a.master != nullptr;
-  const uint64_t index = (uint64_t)a.start + (uint64_t)i;
   Vec16 g = read(grad, a.grad.data, i, n) * set1(c.scale);
   Vec16 m = fma(set1(c.beta1), read(m_type, a.m.data, i, n), set1(c.rest1) * g);
   Vec16 v = fma(set1(c.beta2), read(v_type, a.v.data, i, n), set1(c.rest2) * g * g);
   Vec16 p = has_master ? read(DType::f32, a.master, i, n) : read(param, a.param.data, i, n);
   p = p * set1(c.decay) - (set1(c.step) * m) / (sqrt(v) / set1(c.root) + set1(c.eps));
-  write(m_type, a.m.data, i, round_by(m_type, m, c, index, 1), n);
-  write(v_type, a.v.data, i, round_by(v_type, v, c, index, 2), n);
+  // One block an element: word 0 for the parameter, 1 and 2 for m and v.
+  PhiloxBlocks random = {{izero(), izero(), izero(), izero()}};
+  if (m_type != DType::f32 || v_type != DType::f32 || (param != DType::f32 && !has_master))
+    random = philox((uint64_t)a.start + (uint64_t)i, kStreamRounding, c.sub, c.seed);
+  write(m_type, a.m.data, i, round_by(m_type, m, random.w[1]), n);
+  write(v_type, a.v.data, i, round_by(v_type, v, random.w[2]), n);
   if (has_master) write(DType::f32, a.master, i, p, n);
-  write(param, a.param.data, i, has_master ? p : round_by(param, p, c, index, 0), n);
+  write(param, a.param.data, i, has_master ? p : round_by(param, p, random.w[0]), n);
 }
 
 template <bool all_f32> void step_range(const AdamwStep &a, const Constants &c, int64_t begin, int64_t end) {
@@ -140,7 +142,7 @@ void adamw_step(Exec &exec, const AdamwStep &a) {
                     (float)a.eps,
                     a.scale[0],
                     a.seed != nullptr ? (uint64_t)a.seed[0] : 0,
-                    (uint32_t)(3 * (uint64_t)t)};
+                    (uint32_t)t};
   const bool all_f32 = a.param.dtype == DType::f32 && a.master == nullptr && a.m.dtype == DType::f32 &&
                        a.v.dtype == DType::f32 && a.grad.dtype == DType::f32;
   split(exec, a.n, kAdamwGrain, 16, [&](int64_t begin, int64_t end) {

@@ -59,7 +59,7 @@ struct Constants {
   float step;                        // lr / bc1
   float root;                        // sqrt(bc2)
   float eps, scale;
-  uint32_t sub;  // 3 t
+  uint32_t sub;  // t
   uint64_t seed;
   int32_t active;
 };
@@ -83,7 +83,7 @@ __global__ void adamw_constants_kernel(Constants* out, ErrorWord* error, const f
   out->root = float(sqrt(bc2));
   out->eps = float(eps);
   out->scale = scale[0];
-  out->sub = uint32_t(3 * uint64_t(t));
+  out->sub = uint32_t(t);
   out->seed = seed ? uint64_t(seed[0]) : 0;
 }
 
@@ -109,9 +109,8 @@ struct Adamw {
   AdamwStep op;
   const Constants* constants;
 
-  __device__ float rounded(DType type, float x, int64_t i, uint32_t which) const {
+  __device__ float rounded(DType type, float x, uint32_t word) const {
     if (kAllF32 || type == DType::f32) return x;
-    const uint32_t word = philox(uint64_t(op.start) + uint64_t(i), kStreamRounding, constants->sub + which, constants->seed).x;
     return type == DType::bf16 ? round_stochastic_bf16(x, word) : round_stochastic_f16(x, word);
   }
   __device__ DType of(DType type) const { return kAllF32 ? DType::f32 : type; }
@@ -129,11 +128,15 @@ struct Adamw {
   __device__ void put(int64_t i, float4 value) const {
     if (!constants->active) return;
     const float p = value.x, m = value.y, v = value.z;
-    write(op.m.data, of(op.m.dtype), i, rounded(op.m.dtype, m, i, 1));
-    write(op.v.data, of(op.v.dtype), i, rounded(op.v.dtype, v, i, 2));
     const bool has_master = !kAllF32 && op.master;
+    // One block an element: word 0 for the parameter, 1 and 2 for m and v.
+    uint4 random = make_uint4(0, 0, 0, 0);
+    if (!kAllF32 && (op.m.dtype != DType::f32 || op.v.dtype != DType::f32 || (op.param.dtype != DType::f32 && !has_master)))
+      random = philox(uint64_t(op.start) + uint64_t(i), kStreamRounding, constants->sub, constants->seed);
+    write(op.m.data, of(op.m.dtype), i, rounded(op.m.dtype, m, random.y));
+    write(op.v.data, of(op.v.dtype), i, rounded(op.v.dtype, v, random.z));
     if (has_master) op.master[i] = p;
-    write(op.param.data, of(op.param.dtype), i, has_master ? p : rounded(op.param.dtype, p, i, 0));
+    write(op.param.data, of(op.param.dtype), i, has_master ? p : rounded(op.param.dtype, p, random.x));
   }
 };
 

@@ -340,9 +340,9 @@ type Ops interface {
 	//	  p *= 1 - lr wd;  p -= (lr / bc1) m / (sqrt(v) / sqrt(bc2) + eps).
 	//	Nothing changes when nonfinite[0] is 1. param any float; master f32 (the value that is updated, param its
 	//	rounding) or 0; m, v f32, or bf16 for 8 bytes a parameter; grad f32 or bf16. Without a master a 16-bit
-	//	param, and 16-bit m and v always, are rounded stochastically by Philox(seed[0]; index start + i, rounding, 3
-	//	t + {0 param, 1 m, 2 v}): the upper 16 bits of word 0 (bf16; the upper 13 for f16) are added below the bits
-	//	that are kept, and the rest is cut off. lr f32, seed i64, or 0 where nothing is rounded so.
+	//	param, and 16-bit m and v always, are rounded stochastically by Philox(seed[0]; index start + i, rounding,
+	//	t): the upper 16 bits (bf16; the upper 13 for f16) of word 0 for param, 1 for m, 2 for v are added below the
+	//	bits that are kept, and the rest is cut off. lr f32, seed i64, or 0 where nothing is rounded so.
 	AdamWStep(param, master, m, v, grad, lr, scale, nonfinite, applied, seed Buffer, n, start int, beta1, beta2, eps, weightDecay float64) error
 
 	// ---------------- decode

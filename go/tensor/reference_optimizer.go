@@ -18,14 +18,13 @@ func power(base float64, exponent int64) float64 {
 
 // stochasticallyRounded is an f32 value that dtype holds, one of the two neighbours there, the nearer the likelier.
 //
-// The upper bits of word 0 of Philox(seed; index, rounding, sub), as many as the narrower significand lacks (bf16 16, f16
-// 13), are added below the last kept bit, and what is below it is dropped. A value below f16's normal range is cut to a
-// multiple of 2^-24 and moved up one where the rest exceeds the word's uniform number. NaN and infinity stay.
-func stochasticallyRounded(value float32, dtype DType, seed, index uint64, sub uint32) float32 {
+// The upper bits of the random word, as many as the narrower significand lacks (bf16 16, f16 13), are added below the last
+// kept bit, and what is below it is dropped. A value below f16's normal range is cut to a multiple of 2^-24 and moved up
+// one where the rest exceeds the word's uniform number. NaN and infinity stay.
+func stochasticallyRounded(value float32, dtype DType, word uint32) float32 {
 	if math.IsNaN(float64(value)) || math.IsInf(float64(value), 0) {
 		return value
 	}
-	word := Philox(seed, index, StreamRounding, sub)[0]
 	lacking := 16
 	if dtype == F16 {
 		lacking = 13
@@ -124,10 +123,11 @@ func (r *Reference) AdamWStep(
 		if key != nil {
 			draw = uint64(key.i64s(1)[0])
 		}
-		// Stores f32 as it is, anything narrower rounded stochastically.
-		keep := func(to *referenceBuffer, i int, value float32, sub int64) {
+		// Stores f32 as it is, anything narrower rounded stochastically by word `which` of the element's block.
+		keep := func(to *referenceBuffer, i int, value float32, which int) {
 			if to.dtype != F32 {
-				value = stochasticallyRounded(value, to.dtype, draw, uint64(start+i), uint32(3*t+sub))
+				block := Philox(draw, uint64(start+i), StreamRounding, uint32(t))
+				value = stochasticallyRounded(value, to.dtype, block[which])
 			}
 			to.set(i, value)
 		}

@@ -153,7 +153,7 @@ def _adamw_case(step: _Step) -> Case:
         if not stochastic:
             return Out(want, near.stored_as(dtype, want), dtype, initial=before)
         which = {"param": 0, "m": 1, "v": 2}[name]
-        words = [block(SEED, step.start + i, STREAM_ROUNDING, 3 * step.applied + which)[0] for i in range(n)]
+        words = [block(SEED, step.start + i, STREAM_ROUNDING, step.applied)[which] for i in range(n)]
         return Out(*stochastically_rounded(want, near, words, dtype), dtype, initial=before)
 
     arguments: dict[str, Value] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nn.tensor.buffer import Buffer
@@ -25,15 +27,13 @@ def power(base: float, exponent: int) -> float:
     return result
 
 
-def stochastically_rounded(values: FloatArray, dtype: DType, seed: int, start: int, sub: int) -> FloatArray:
+def stochastically_rounded(values: FloatArray, dtype: DType, word: Array) -> FloatArray:
     """f32 values that dtype holds, each one of its two neighbours there, the nearer the likelier.
 
-    The upper bits of word 0 of Philox(seed; start + i, rounding, sub), as many as the narrower significand lacks (bf16
-    16, f16 13), are added below the last kept bit, and what is below it is dropped. A value below f16's normal range is
-    cut to a multiple of 2^-24 and moved up one where the rest exceeds the word's uniform number. NaN and infinity stay.
+    The upper bits of each value's random word, as many as the narrower significand lacks (bf16 16, f16 13), are added
+    below the last kept bit, and what is below it is dropped. A value below f16's normal range is cut to a multiple of
+    2^-24 and moved up one where the rest exceeds the word's uniform number. NaN and infinity stay.
     """
-    index = np.uint64(start) + np.arange(values.size, dtype=np.uint64)
-    word = philox(seed, index, STREAM_ROUNDING, sub)[0].astype(np.uint32)
     lacking = np.uint32(16 if dtype is DType.BF16 else 13)
     bits = np.ascontiguousarray(values).view(np.uint32) + (word >> (np.uint32(32) - lacking))
     moved = (bits >> lacking << lacking).view(np.float32)
@@ -140,17 +140,21 @@ class Optimizer(Base):
             root = np.float32(np.sqrt(1 - power(beta2, t)))
             p = load(to if to_master is None else to_master, (n,)) * decay
             p = p - size * new_m / (np.sqrt(new_v) / root + np.float32(eps))
+            index = np.uint64(start) + np.arange(n, dtype=np.uint64)
+            words = philox(draw, index, STREAM_ROUNDING, t & 0xFFFFFFFF) if rounds else None
             if to_master is not None:
                 store(to_master, p)
                 store(to, p)
             else:
-                _keep(to, p, draw, start, 3 * t)
-            _keep(to_m, new_m, draw, start, 3 * t + 1)
-            _keep(to_v, new_v, draw, start, 3 * t + 2)
+                _keep(to, p, words, 0)
+            _keep(to_m, new_m, words, 1)
+            _keep(to_v, new_v, words, 2)
 
         self.submit(call, run)
 
 
-def _keep(to: ReferenceBuffer, values: Array, seed: int, start: int, sub: int) -> None:
-    """Stores f32 as it is, anything narrower rounded stochastically."""
-    store(to, values if to.dtype is DType.F32 else stochastically_rounded(values, to.dtype, seed, start, sub))
+def _keep(to: ReferenceBuffer, values: Array, words: Sequence[Array] | None, which: int) -> None:
+    """Stores f32 as it is, anything narrower rounded stochastically by its word `which`."""
+    if to.dtype is not DType.F32 and words is not None:
+        values = stochastically_rounded(values, to.dtype, words[which].astype(np.uint32))
+    store(to, values)

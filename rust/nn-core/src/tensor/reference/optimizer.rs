@@ -48,15 +48,15 @@ fn stochastically_rounded(value: f32, dtype: DType, word: u32) -> f32 {
     f32::from_bits(value.to_bits().wrapping_add(word >> (32 - lacking)) >> lacking << lacking)
 }
 
-/// Stores f32 as it is, anything narrower rounded stochastically by Philox(seed; start + i, rounding,
-/// sub).
-fn keep(to: &Window, values: &[f32], seed: i64, start: usize, sub: i64) {
+/// Stores f32 as it is, anything narrower rounded stochastically by word `which` of Philox(seed;
+/// start + i, rounding, t).
+fn keep(to: &Window, values: &[f32], seed: i64, start: usize, t: i64, which: usize) {
     if to.dtype == DType::F32 {
         return to.put(values);
     }
     let rounded = values.iter().enumerate().map(|(i, &value)| {
-        let word = philox(seed as u64, (start + i) as u64, STREAM_ROUNDING, sub as u32)[0];
-        stochastically_rounded(value, to.dtype, word)
+        let block = philox(seed as u64, (start + i) as u64, STREAM_ROUNDING, t as u32);
+        stochastically_rounded(value, to.dtype, block[which])
     });
     to.put(&rounded.collect::<Vec<_>>());
 }
@@ -189,10 +189,10 @@ impl ReferenceBackend {
                     master.put(&p);
                     to.put(&p);
                 }
-                None => keep(&to, &p, seed, start, 3 * t),
+                None => keep(&to, &p, seed, start, t, 0),
             }
-            keep(&to_m, &m, seed, start, 3 * t + 1);
-            keep(&to_v, &v, seed, start, 3 * t + 2);
+            keep(&to_m, &m, seed, start, t, 1);
+            keep(&to_v, &v, seed, start, t, 2);
         })
     }
 }
