@@ -73,12 +73,15 @@ def sync_folder(path: Path) -> None:
 def write_file(path: str | Path, chunks: Iterable[Chunk]) -> None:
     """Replaces the one file `path`: a reader sees the old or the new bytes, never a mixture.
 
+    What is there and no regular file (a device, a pipe) stays: putting a file in its place would break others' work.
     Errors: disk_full, cannot_write; then the old file is untouched and nothing else is left.
     """
     target = Path(path)
     try:
         if target.is_dir():  # before its name is used: / and . have none
             raise IsADirectoryError(errno.EISDIR, "")
+        if target.exists() and not target.is_file():
+            raise OSError(errno.ENODEV, "")
         aside = target.with_name(f".{target.name}.saving")
         try:
             write_synced(aside, chunks)

@@ -12,6 +12,7 @@ REASONS: dict[int, str] = {
     errno.EIO: "input or output error",
     errno.EACCES: "permission denied",
     errno.EEXIST: "a file is in the way",
+    errno.ENODEV: "it is no regular file",
     errno.ENOTDIR: "a part of the path is not a folder",
     errno.EISDIR: "it is a folder",
     errno.EMFILE: "too many open files",

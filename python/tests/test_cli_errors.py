@@ -64,6 +64,14 @@ def test_a_file_in_the_place_of_a_folder(capsys: pytest.CaptureFixture[str], mod
     assert got == f"{out}: cannot be written: it is a folder"
 
 
+def test_what_is_no_regular_file_stays(capsys: pytest.CaptureFixture[str], model: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    got = sentence(capsys, 1, "logits", "--model", model, "--ids", "1", "--out", pipe, *REFERENCE)
+    assert got == f"{pipe}: cannot be written: it is no regular file"
+    assert pipe.is_fifo()
+
+
 def test_a_library_that_is_none(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, model: Path, tmp_path: Path
 ) -> None:

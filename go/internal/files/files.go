@@ -157,6 +157,10 @@ func WriteFile(path string, fill Fill) error {
 	if IsFolder(path) { // before its name is used: / and . have none
 		return CannotWrite(path, syscall.EISDIR)
 	}
+	// A device or a pipe stays: putting a file in its place would break others' work.
+	if found, err := os.Stat(path); err == nil && !found.Mode().IsRegular() {
+		return CannotWrite(path, syscall.ENODEV)
+	}
 	folder, name := Split(path)
 	aside := Join(folder, "."+name+saving)
 	err := WriteSynced(aside, fill)

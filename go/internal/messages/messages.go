@@ -17,6 +17,7 @@ var Reasons = map[syscall.Errno]string{
 	syscall.EIO:          "input or output error",
 	syscall.EACCES:       "permission denied",
 	syscall.EEXIST:       "a file is in the way",
+	syscall.ENODEV:       "it is no regular file",
 	syscall.ENOTDIR:      "a part of the path is not a folder",
 	syscall.EISDIR:       "it is a folder",
 	syscall.EMFILE:       "too many open files",

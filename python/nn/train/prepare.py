@@ -86,7 +86,7 @@ def find_texts(paths: Sequence[str]) -> Texts:
 
 def _walk(folder: str, found: set[str]) -> None:
     try:
-        entries = list(os.scandir(folder))
+        entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
         raise files.cannot_read(folder, error) from None
     for entry in entries:

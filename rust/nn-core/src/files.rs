@@ -144,6 +144,13 @@ pub fn write_file(path: &Path, content: &mut Content) -> Result<()> {
             &io::Error::from_raw_os_error(libc::EISDIR),
         ));
     }
+    // A device or a pipe stays: putting a file in its place would break others' work.
+    if path.exists() && !path.is_file() {
+        return Err(cannot_write(
+            path,
+            &io::Error::from_raw_os_error(libc::ENODEV),
+        ));
+    }
     let aside = beside(path);
     let written = write_synced(&aside, path, content)
         .and_then(|()| fs::rename(&aside, path).map_err(|error| cannot_write(path, &error)));

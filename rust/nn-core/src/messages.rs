@@ -3,12 +3,13 @@
 use crate::error::{Integer, NNError};
 
 /// An errno and what it is called in a sentence.
-pub const REASONS: [(i32, &str); 14] = [
+pub const REASONS: [(i32, &str); 15] = [
     (libc::EPERM, "permission denied"),
     (libc::ENOENT, "no such file or folder"),
     (libc::EIO, "input or output error"),
     (libc::EACCES, "permission denied"),
     (libc::EEXIST, "a file is in the way"),
+    (libc::ENODEV, "it is no regular file"),
     (libc::ENOTDIR, "a part of the path is not a folder"),
     (libc::EISDIR, "it is a folder"),
     (libc::EMFILE, "too many open files"),
