@@ -1,5 +1,5 @@
 // Rotary position embedding: the tables, and the rotation of q and k in the half-split form.
-#include "angles.h"
+#include "../src/angles.h"
 #include "fault.h"
 #include "lanes.h"
 #include "ops_decl.h"

@@ -1,6 +1,6 @@
 // Rotary position embedding: the tables, and the rotation of q and k in the half-split form.
-#include "angles.cuh"
 #include "launch.cuh"
+#include "../src/angles.h"
 #include "ops_decl.h"
 
 namespace cunn::cuda {
