@@ -193,16 +193,17 @@ __global__ void __launch_bounds__(kAttentionThreads, 1) attention_kernel(Attenti
     }
   }
 
-  if (kBySpan) return;
-  CUNN_UNROLL
-  for (int i = 0; i < kTr; ++i) {
-    const int64_t r = row0 + ty * kTr + i;
-    if (r >= rows) continue;
-    const bool exists = r < rows_here;
-    if (tx == 0 && y.lse) y.lse[c.head_at(b, h, r)] = exists ? total_max[i] + log_f32(total_sum[i]) : 0.0f;
+  if constexpr (!kBySpan) {
     CUNN_UNROLL
-    for (int k = 0; k < kColumns; ++k)
-      if (tx + 16 * k < head_dim) write_row(c, y, b, h, r, tx + 16 * k, exists ? total[i][k] / total_sum[i] : 0.0f);
+    for (int i = 0; i < kTr; ++i) {
+      const int64_t r = row0 + ty * kTr + i;
+      if (r >= rows) continue;
+      const bool exists = r < rows_here;
+      if (tx == 0 && y.lse) y.lse[c.head_at(b, h, r)] = exists ? total_max[i] + log_f32(total_sum[i]) : 0.0f;
+      CUNN_UNROLL
+      for (int k = 0; k < kColumns; ++k)
+        if (tx + 16 * k < head_dim) write_row(c, y, b, h, r, tx + 16 * k, exists ? total[i][k] / total_sum[i] : 0.0f);
+    }
   }
 }
 

@@ -219,8 +219,9 @@ void run(Exec& exec, const AttentionCall& c, const Gradients& g) {
 void attention_backward(Exec& exec, const AttentionBackward& op) {
   const AttentionShape& s = op.s;
   if (s.batch == 0 || s.seq_len == 0 || s.n_heads == 0 || s.head_dim == 0) return;
-  if (s.head_dim > 128)
-    throw Failure(CUNN_UNSUPPORTED, "head_dim is %lld; the gradient of attention on this device takes at most 128", static_cast<long long>(s.head_dim));
+  const int most = sizeof(BackwardTile<1, 128>) <= cuda_exec(exec).max_shared ? 128 : 64;  // 64 KiB of sm_75 are too few
+  if (s.head_dim > most)
+    throw Failure(CUNN_UNSUPPORTED, "head_dim is %lld; the gradient of attention on this device takes at most %d", static_cast<long long>(s.head_dim), most);
   const AttentionCall call{s, s.n_heads / s.n_kv_heads, op.scale, op.q, op.k.data, op.v.data, op.k.dtype,
                            sequence_extents(exec, OpId::attention_backward, op.lengths, nullptr, nullptr, s.batch, s.seq_len, {0, 0, 0}, false),
                            s.kv_token_stride, s.seq_len * s.kv_token_stride, s.kv_head_stride, nullptr, 0, 0};
@@ -231,9 +232,9 @@ void attention_backward(Exec& exec, const AttentionBackward& op) {
   if (mma_can_attend(exec, call))
     attention_backward_mma(exec, call, gradients);
   else if (s.head_dim > 64)
-    run<1, 128>(exec, call, gradients);  // 98 KiB of shared memory
-  else if (cuda_exec(exec).compute_capability < 80)
-    run<1, 64>(exec, call, gradients);  // sm_75 has 64 KiB
+    run<1, 128>(exec, call, gradients);
+  else if (sizeof(BackwardTile<2, 64>) > cuda_exec(exec).max_shared)
+    run<1, 64>(exec, call, gradients);
   else
     run<2, 64>(exec, call, gradients);
 }

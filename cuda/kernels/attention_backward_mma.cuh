@@ -68,7 +68,7 @@ static __device__ __forceinline__ void store_gradient(float* y, const float (&ac
 
 // dk, dv of 64 keys: all rows that see them, ascending. grid: (key block, kv head, sequence).
 template <class T, int kDim>
-__global__ void __launch_bounds__(kMmaAttentionThreads, 1) key_gradients_mma_kernel(AttentionCall c, Gradients g, bool aligned) {
+static __device__ __forceinline__ void key_gradients_mma(AttentionCall c, Gradients g, bool aligned) {
   constexpr int kRowsAtOnce = kDim <= 64 ? 64 : 16, kFrags = kRowsAtOnce / 8;  // bounds the registers
   using Tile = MmaBackwardTile<T, kDim>;
   CUNN_DYNAMIC_SHARED(Tile, shared);
@@ -113,10 +113,14 @@ __global__ void __launch_bounds__(kMmaAttentionThreads, 1) key_gradients_mma_ker
     store_gradient(g.dv + to, dv, i, head_dim, 1.0f);
   }
 }
+template <class T, int kDim>
+__global__ void __launch_bounds__(kMmaAttentionThreads, 1) key_gradients_mma_kernel(AttentionCall c, Gradients g, bool aligned) {
+  if constexpr (mma_attention_exists<T, kDim>()) key_gradients_mma<T, kDim>(c, g, aligned);
+}
 
 // dq of 64 rows: all keys that they see, ascending. grid: (tile, kv head, sequence).
 template <class T, int kDim>
-__global__ void __launch_bounds__(kMmaAttentionThreads, 1) query_gradients_mma_kernel(AttentionCall c, Gradients g, bool aligned) {
+static __device__ __forceinline__ void query_gradients_mma(AttentionCall c, Gradients g, bool aligned) {
   constexpr int kKeysAtOnce = kDim <= 64 ? 64 : 32, kFrags = kKeysAtOnce / 8;
   using Tile = MmaBackwardTile<T, kDim>;
   CUNN_DYNAMIC_SHARED(Tile, shared);
@@ -155,6 +159,10 @@ __global__ void __launch_bounds__(kMmaAttentionThreads, 1) query_gradients_mma_k
     const int64_t r = row0 + warp * 16 + lane / 4 + 8 * i;
     if (r < rows) store_gradient(g.dq + c.query_at(b, h, r), dq, i, head_dim, c.scale);
   }
+}
+template <class T, int kDim>
+__global__ void __launch_bounds__(kMmaAttentionThreads, 1) query_gradients_mma_kernel(AttentionCall c, Gradients g, bool aligned) {
+  if constexpr (mma_attention_exists<T, kDim>()) query_gradients_mma<T, kDim>(c, g, aligned);
 }
 
 template <class T, int kDim>

@@ -32,9 +32,8 @@ static __device__ __forceinline__ float quad_sum(float v) {
   return v;
 }
 
-// grid: (tile or (tile, span), kv head, sequence).
 template <class T, int kDim, bool kBySpan>
-__global__ void __launch_bounds__(kMmaAttentionThreads, 1) attention_mma_kernel(AttentionCall c, Outputs y, float* partial, int64_t spans, bool aligned) {
+static __device__ __forceinline__ void attention_mma_rows(AttentionCall c, Outputs y, float* partial, int64_t spans, bool aligned) {
   using Tile = MmaAttentionTile<T, kDim>;
   constexpr int kPitch = Tile::kPitch, kColumnFrags = kDim / 8, kSpanBlocks = kSpan / kKeys;
   CUNN_DYNAMIC_SHARED(Tile, shared);
@@ -166,20 +165,27 @@ __global__ void __launch_bounds__(kMmaAttentionThreads, 1) attention_mma_kernel(
     }
   }
 
-  if (kBySpan) return;
-  CUNN_UNROLL
-  for (int i = 0; i < 2; ++i) {
-    if (row[i] >= rows) continue;
-    const bool exists = row[i] < rows_here;
-    if (lane % 4 == 0 && y.lse) y.lse[c.head_at(b, h, row[i])] = exists ? total_max[i] + log_f32(total_sum[i]) : 0.0f;
+  if constexpr (!kBySpan) {
     CUNN_UNROLL
-    for (int f = 0; f < kColumnFrags; ++f)
+    for (int i = 0; i < 2; ++i) {
+      if (row[i] >= rows) continue;
+      const bool exists = row[i] < rows_here;
+      if (lane % 4 == 0 && y.lse) y.lse[c.head_at(b, h, row[i])] = exists ? total_max[i] + log_f32(total_sum[i]) : 0.0f;
       CUNN_UNROLL
-      for (int e = 0; e < 2; ++e) {
-        const int d = f * 8 + 2 * (lane % 4) + e;
-        if (d < head_dim) write_row(c, y, b, h, row[i], d, exists ? total[f][2 * i + e] / total_sum[i] : 0.0f);
-      }
+      for (int f = 0; f < kColumnFrags; ++f)
+        CUNN_UNROLL
+        for (int e = 0; e < 2; ++e) {
+          const int d = f * 8 + 2 * (lane % 4) + e;
+          if (d < head_dim) write_row(c, y, b, h, row[i], d, exists ? total[f][2 * i + e] / total_sum[i] : 0.0f);
+        }
+    }
   }
+}
+
+// grid: (tile or (tile, span), kv head, sequence).
+template <class T, int kDim, bool kBySpan>
+__global__ void __launch_bounds__(kMmaAttentionThreads, 1) attention_mma_kernel(AttentionCall c, Outputs y, float* partial, int64_t spans, bool aligned) {
+  if constexpr (mma_attention_exists<T, kDim>()) attention_mma_rows<T, kDim, kBySpan>(c, y, partial, spans, aligned);
 }
 
 template <class T, int kDim>

@@ -25,6 +25,13 @@
   simt::launch(#kernel, kernel, (grid), (block), (shared_bytes), static_cast<cudaStream_t>(stream), __VA_ARGS__)
 #define CUNN_UNROLL
 #define CUNN_UNROLL_BY(n)
+#elif defined(CUNN_DRIVER_HOST)  // the host side of libcunn-sm70: bodies are parsed only, launches go by name
+#define CUNN_SHARED(T, name, ...) static T name __VA_ARGS__
+#define CUNN_DYNAMIC_SHARED(T, name) T* const name = nullptr
+#define CUNN_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
+  ::cunn::driver::Launcher<kernel>::launch(CUNN_UNIT, (grid), (block), (shared_bytes), static_cast<cudaStream_t>(stream), __VA_ARGS__)
+#define CUNN_UNROLL
+#define CUNN_UNROLL_BY(n)
 #else
 #define CUNN_PRAGMA(text) _Pragma(#text)
 #define CUNN_UNROLL CUNN_PRAGMA(unroll)

@@ -19,6 +19,12 @@ static const char* detail() { return simt::last_fault(); }
 constexpr int32_t kKind = CUNN_CUDA;
 static const char* detail() { return ""; }
 #endif
+// The oldest compute capability that this build has kernels for.
+#if defined(CUNN_DRIVER_HOST) || defined(SIMT_HOST)
+constexpr int kLeastCapability = 70;
+#else
+constexpr int kLeastCapability = 75;
+#endif
 
 void check(cudaError_t error, const char* call) {
   if (error == cudaSuccess) return;
@@ -80,7 +86,7 @@ struct CudaGraph final : DeviceGraph {
 
 class CudaQueue final : public Queue {
  public:
-  CudaQueue(int ordinal, const cudaDeviceProp& properties) : ordinal_(ordinal) {
+  CudaQueue(int id, const cudaDeviceProp& properties) : id_(id) {
     select();
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
     void* word = nullptr;
@@ -93,10 +99,11 @@ class CudaQueue final : public Queue {
     exec_.stream = stream_;
     exec_.compute_capability = 10 * properties.major + properties.minor;
     exec_.multiprocessors = properties.multiProcessorCount;
+    exec_.max_shared = properties.sharedMemPerBlockOptin;
     isa_ = kKind == CUNN_SIMT ? "simt" : "sm_" + std::to_string(exec_.compute_capability);
   }
   ~CudaQueue() override {
-    cudaSetDevice(ordinal_);
+    cudaSetDevice(id_);
     cudaStreamSynchronize(stream_);
     cudaStreamDestroy(stream_);
     cudaFree(error_);
@@ -182,9 +189,9 @@ class CudaQueue final : public Queue {
   }
 
  private:
-  void select() { check(cudaSetDevice(ordinal_), "cudaSetDevice"); }  // the calling thread may be a new one
+  void select() { check(cudaSetDevice(id_), "cudaSetDevice"); }  // the calling thread may be a new one
 
-  const int ordinal_;
+  const int id_;
   std::string isa_;
   cudaStream_t stream_ = nullptr;
   ErrorWord* error_ = nullptr;
@@ -195,7 +202,8 @@ class CudaQueue final : public Queue {
 
 class CudaDevice final : public Device {
  public:
-  explicit CudaDevice(int ordinal) : ordinal_(ordinal) { check(cudaGetDeviceProperties(&properties_, ordinal), "cudaGetDeviceProperties"); }
+  // id is the runtime's number of the card, ordinal its place among those that are used.
+  CudaDevice(int ordinal, int id, const cudaDeviceProp& properties) : ordinal_(ordinal), id_(id), properties_(properties) {}
 
   int32_t kind() const override { return kKind; }
   int32_t ordinal() const override { return ordinal_; }
@@ -203,7 +211,7 @@ class CudaDevice final : public Device {
 
   void memory(int64_t* total, int64_t* available) const override {
     size_t free_bytes = 0, total_bytes = 0;
-    check(cudaSetDevice(ordinal_), "cudaSetDevice");
+    check(cudaSetDevice(id_), "cudaSetDevice");
     check(cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo");
     *total = int64_t(total_bytes);
     *available = int64_t(free_bytes);
@@ -211,7 +219,7 @@ class CudaDevice final : public Device {
 
   void* allocate(int64_t bytes) override {
     void* memory = nullptr;
-    check(cudaSetDevice(ordinal_), "cudaSetDevice");
+    check(cudaSetDevice(id_), "cudaSetDevice");
     check(cudaMalloc(&memory, size_t(bytes > 0 ? bytes : 1)), "cudaMalloc");
     check(cudaMemset(memory, 0, size_t(bytes)), "cudaMemset");
     check(cudaStreamSynchronize(nullptr), "cudaMemset");  // contexts use streams that do not wait for the default one
@@ -219,19 +227,19 @@ class CudaDevice final : public Device {
   }
   // cudaFree waits for the device, hence for all work submitted before.
   void release(void* memory, int64_t) noexcept override {
-    cudaSetDevice(ordinal_);
+    cudaSetDevice(id_);
     cudaFree(memory);
   }
 
   std::unique_ptr<Queue> open(int32_t threads, const char* isa) override {
     if (threads < 0) throw Failure(CUNN_INVALID_ARGUMENT, "threads is %d, expected 0 or more", threads);
     if (isa != nullptr) throw Failure(CUNN_INVALID_ARGUMENT, "isa is \"%.40s\", which only the cpu device can choose", isa);
-    return std::make_unique<CudaQueue>(ordinal_, properties_);
+    return std::make_unique<CudaQueue>(id_, properties_);
   }
 
  private:
-  const int ordinal_;
-  cudaDeviceProp properties_{};
+  const int ordinal_, id_;
+  const cudaDeviceProp properties_;
 };
 
 // The cards this process sees, asked for once.
@@ -244,11 +252,26 @@ struct Cards {
     const cudaError_t error = cudaGetDeviceCount(&count);
     cudaGetLastError();
     if (error != cudaSuccess || count == 0) {
-      note = std::string("no CUDA device here (") + cudaGetErrorString(error == cudaSuccess ? cudaErrorNoDevice : error) +
-             "); a card and its driver would change that";
+      note = std::string("no card with a driver that serves it was found (") +
+             cudaGetErrorString(error == cudaSuccess ? cudaErrorNoDevice : error) + ")";
       return;
     }
-    for (int i = 0; i < count; ++i) devices.push_back(std::make_unique<CudaDevice>(i));
+    for (int id = 0; id < count; ++id) {
+      cudaDeviceProp properties{};
+      const cudaError_t unknown = cudaGetDeviceProperties(&properties, id);
+      if (unknown != cudaSuccess) {
+        note = std::string("card ") + std::to_string(id) + " does not answer (" + cudaGetErrorString(unknown) + ")";
+        cudaGetLastError();
+        continue;
+      }
+      const int capability = 10 * properties.major + properties.minor;
+      if (capability >= kLeastCapability)
+        devices.push_back(std::make_unique<CudaDevice>(int(devices.size()), id, properties));
+      else
+        note = std::string(properties.name) + " is sm_" + std::to_string(capability) + ", and the kernels here begin with sm_" +
+               std::to_string(kLeastCapability) + (capability == 70 || capability == 72 ? "; libcunn-sm70.so, put beside this library, has them" : "");
+    }
+    if (!devices.empty()) note.clear();
   }
 };
 Cards& cards() {

@@ -39,6 +39,7 @@ struct CudaExec : Exec {
   DeviceScratch memory;
   int compute_capability = 0;  // 10 major + minor
   int multiprocessors = 1;
+  size_t max_shared = 0;  // bytes a block may have
 };
 inline CudaExec& cuda_exec(Exec& exec) { return static_cast<CudaExec&>(exec); }
 

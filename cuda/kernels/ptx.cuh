@@ -5,6 +5,19 @@
 
 namespace cunn {
 
+// Whether this target has attention on tensor cores: bf16 comes with sm_80, and sm_75's 64 KiB of shared memory hold tiles of
+// head_dim 64. Elsewhere the kernels are empty and the launcher takes the f32 ones (mma_can_attend).
+template <class T, int kDim>
+static __host__ __device__ constexpr bool mma_attention_exists() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 750
+  return false;
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+  return !IsBf16<T>::value && kDim <= 64;
+#else
+  return true;
+#endif
+}
+
 // D (16x8, f32) += A (16x16, bf16, row-major) * B (16x8, bf16, column-major); fragment layout: PTX manual, mma.m16n8k16.
 static __device__ __forceinline__ void mma_m16n8k16_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 #if defined(SIMT_HOST)
@@ -57,46 +70,68 @@ static __device__ __forceinline__ uint32_t shared_address(const void* p) {
 }
 #endif
 
+// sm_70 has tensor cores of another shape and no ldmatrix: the launcher takes the f32 path there.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 750
+#define CUNN_HAS_LDMATRIX 1
+#else
+#define CUNN_HAS_LDMATRIX 0
+#endif
+
 // ldmatrix: N 8x8 matrices of 16-bit elements from shared memory. Lane 8j+i gives the 16-byte aligned address of row i
 // of matrix j (the addresses of lanes from 8N on are not used). Lane l receives elements 2(l%4), 2(l%4)+1 of row l/4 of
 // each, or of each one's transpose.
 static __device__ __forceinline__ void ldmatrix_x1(uint32_t (&r)[1], const void* row) {
 #if defined(SIMT_HOST)
   simt::ldmatrix(simt::combine_ldmatrix, r, 1, row, SIMT_SITE("ldmatrix.x1"));
-#else
+#elif CUNN_HAS_LDMATRIX
   asm volatile("ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%0}, [%1];" : "=r"(r[0]) : "r"(shared_address(row)) : "memory");
+#else
+  (void)r, (void)row;
+  __trap();
 #endif
 }
 static __device__ __forceinline__ void ldmatrix_x2(uint32_t (&r)[2], const void* row) {
 #if defined(SIMT_HOST)
   simt::ldmatrix(simt::combine_ldmatrix, r, 2, row, SIMT_SITE("ldmatrix.x2"));
-#else
+#elif CUNN_HAS_LDMATRIX
   asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0,%1}, [%2];"
                : "=r"(r[0]), "=r"(r[1]) : "r"(shared_address(row)) : "memory");
+#else
+  (void)r, (void)row;
+  __trap();
 #endif
 }
 static __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
 #if defined(SIMT_HOST)
   simt::ldmatrix(simt::combine_ldmatrix, r, 4, row, SIMT_SITE("ldmatrix.x4"));
-#else
+#elif CUNN_HAS_LDMATRIX
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared_address(row)) : "memory");
+#else
+  (void)r, (void)row;
+  __trap();
 #endif
 }
 static __device__ __forceinline__ void ldmatrix_x2_transposed(uint32_t (&r)[2], const void* row) {
 #if defined(SIMT_HOST)
   simt::ldmatrix(simt::combine_ldmatrix_transposed, r, 2, row, SIMT_SITE("ldmatrix.x2.trans"));
-#else
+#elif CUNN_HAS_LDMATRIX
   asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0,%1}, [%2];"
                : "=r"(r[0]), "=r"(r[1]) : "r"(shared_address(row)) : "memory");
+#else
+  (void)r, (void)row;
+  __trap();
 #endif
 }
 static __device__ __forceinline__ void ldmatrix_x4_transposed(uint32_t (&r)[4], const void* row) {
 #if defined(SIMT_HOST)
   simt::ldmatrix(simt::combine_ldmatrix_transposed, r, 4, row, SIMT_SITE("ldmatrix.x4.trans"));
-#else
+#elif CUNN_HAS_LDMATRIX
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared_address(row)) : "memory");
+#else
+  (void)r, (void)row;
+  __trap();
 #endif
 }
 

@@ -1,18 +1,18 @@
-// The one device: its properties, in the terms of the card whose limits it keeps (sm_90).
+// The one device: its properties, in the terms of the card whose limits it keeps.
 #include <unistd.h>
 
 #include <cstring>
 #include <thread>
 
-#include "shared_memory.h"
+#include "card.h"
 #include "../include/simt/host_api.h"
 
 using namespace simt;
 
 cudaError_t cudaGetDeviceCount(int* count) {
   if (!count) return cudaErrorInvalidValue;
-  *count = 1;
-  return cudaSuccess;
+  *count = card() != nullptr;
+  return card() ? cudaSuccess : cudaErrorInvalidValue;
 }
 cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidValue; }
 cudaError_t cudaGetDevice(int* device) {
@@ -34,9 +34,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   switch (attribute) {
     case cudaDevAttrWarpSize: *value = warpSize; return cudaSuccess;
     case cudaDevAttrMultiProcessorCount: *value = int(std::thread::hardware_concurrency()); return cudaSuccess;
-    case cudaDevAttrComputeCapabilityMajor: *value = 9; return cudaSuccess;
-    case cudaDevAttrComputeCapabilityMinor: *value = 0; return cudaSuccess;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = int(kMaxShared); return cudaSuccess;
+    case cudaDevAttrComputeCapabilityMajor: *value = card()->major; return cudaSuccess;
+    case cudaDevAttrComputeCapabilityMinor: *value = card()->minor; return cudaSuccess;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = int(card()->max_shared); return cudaSuccess;
   }
   return cudaErrorInvalidValue;
 }
@@ -48,9 +48,9 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   size_t free_bytes = 0;
   cudaMemGetInfo(&free_bytes, &properties->totalGlobalMem);
   properties->sharedMemPerBlock = kMaxStaticShared;
-  properties->sharedMemPerBlockOptin = kMaxShared;
-  properties->major = 9;
-  properties->minor = 0;
+  properties->sharedMemPerBlockOptin = card()->max_shared;
+  properties->major = card()->major;
+  properties->minor = card()->minor;
   cudaDeviceGetAttribute(&properties->multiProcessorCount, cudaDevAttrMultiProcessorCount, 0);
   properties->warpSize = warpSize;
   properties->maxThreadsPerBlock = 1024;

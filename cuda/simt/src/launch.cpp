@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "block.h"
+#include "card.h"
 #include "fault.h"
 #include "stream.h"
 
@@ -236,7 +237,7 @@ void set_threads(int threads) {
 }  // namespace simt
 
 cudaError_t simt_func_set_attribute(const void* function, cudaFuncAttribute attribute, int value) {
-  if (!function || attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || size_t(value) > simt::kMaxShared)
+  if (!function || attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || size_t(value) > simt::card()->max_shared)
     return cudaErrorInvalidValue;
   std::lock_guard<std::mutex> lock(simt::attributes_mutex);
   simt::dynamic_limits()[function] = size_t(value);

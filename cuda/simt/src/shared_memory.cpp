@@ -6,6 +6,7 @@
 #include <mutex>
 #include <new>
 
+#include "card.h"
 #include "fault.h"
 #include "sanitizers.h"
 
@@ -81,8 +82,8 @@ void* SharedMemory::object(SharedSlot& slot, std::string* reason) {
     *reason = format("static shared memory of the block reaches %zu bytes, the limit is %zu", static_bytes_, kMaxStaticShared);
     return nullptr;
   }
-  if (static_bytes_ + dynamic_bytes_ > kMaxShared) {
-    *reason = format("shared memory of the block reaches %zu bytes, the limit is %zu", static_bytes_ + dynamic_bytes_, kMaxShared);
+  if (static_bytes_ + dynamic_bytes_ > card()->max_shared) {
+    *reason = format("shared memory of the block reaches %zu bytes, the limit is %zu", static_bytes_ + dynamic_bytes_, card()->max_shared);
     return nullptr;
   }
   if (objects_.size() == kMaxObjects) {

@@ -12,10 +12,6 @@
 
 namespace simt {
 
-// Limits of sm_90: 48 KiB of static memory, 227 KiB in all.
-constexpr size_t kMaxStaticShared = 48 << 10;
-constexpr size_t kMaxShared = 227 << 10;
-
 class SharedMemory {
  public:
   SharedMemory();
