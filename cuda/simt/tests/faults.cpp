@@ -154,6 +154,55 @@ const Fault kFaults[] = {
        Ints token_row(l, {8, 1, 2, 3, 4, 5, 6, -1});
        CALL(l, cunn_moe_combine_forward, y, 0, rows, weights, token_row, 4, 2, 6);
      }},
+    {"rope_backward: positions[1] is -1, expected 0 to 15",
+     [](Library& l) {
+       Ones dq(l, 4 * 4), dk(l, 4 * 4), cos(l, 16 * 2), sin(l, 16 * 2), dq_out(l, 4 * 4), dk_out(l, 4 * 4);
+       Ints positions(l, {0, -1, 3, 16});
+       CALL(l, cunn_rope_backward, dq, dk, dq_out, dk_out, cos, sin, positions, 4, 1, 1, 4, 16, 4, 4, 4, 4);
+     }},
+    {"cross_entropy_backward: targets[0] is 5, expected -1 to 4",
+     [](Library& l) {
+       Ones dlogits(l, 20), logits(l, 20), lse(l, 4);
+       Ints targets(l, {5, -1, -2, 4});
+       Longs count(l, {3});
+       CALL(l, cunn_cross_entropy_backward, dlogits, logits, lse, targets, count, 4, 5, 5);
+     }},
+    {"attention_backward: lengths[0] is 1048576, expected 0 to 3",
+     [](Library& l) {
+       Ones q(l, 24), k(l, 24), v(l, 24), out(l, 24), lse(l, 6), dout(l, 24), dq(l, 24), dk(l, 24), dv(l, 24);
+       Ints lengths(l, {1 << 20, 3});
+       CALL(l, cunn_attention_backward, dq, dk, dv, dout, q, k, v, out, lse, lengths, 2, 3, 1, 1, 4, 4, 4, 4, 4, 0.5);
+     }},
+    {"moe_route_backward: experts[3] is 1048576, expected 0 to 2",
+     [](Library& l) {
+       Ones dlogits(l, 12), dweights(l, 8), dprobs(l, 12), z(l, 12), probs(l, 12), weights(l, 8);
+       Ints experts(l, {0, 1, 2, 1 << 20, 1, -1, 2, 0});
+       CALL(l, cunn_moe_route_backward, dlogits, dweights, dprobs, z, probs, experts, weights, 4, 3, 2);
+     }},
+    {"moe_dispatch_backward: token_row[6] is -1048576, expected 0 to 7",
+     [](Library& l) {
+       Ones dx(l, 4 * 6), drows(l, 8 * 6);
+       Ints token_row(l, {0, 1, 2, 3, 4, 5, -(1 << 20), 8});
+       CALL(l, cunn_moe_dispatch_backward, dx, drows, token_row, 4, 2, 6);
+     }},
+    {"moe_combine_backward: token_row[1] is 1048576, expected 0 to 7",
+     [](Library& l) {
+       Ones drows(l, 8 * 6), dweights(l, 8), dy(l, 4 * 6), rows(l, 8 * 6), weights(l, 8);
+       Ints token_row(l, {0, 1 << 20, 2, 3, 4, 5, 6, -1});
+       CALL(l, cunn_moe_combine_backward, drows, dweights, dy, rows, weights, token_row, 4, 2, 6);
+     }},
+    {"moe_balance_loss_forward: experts[2] is 3, expected 0 to 2",
+     [](Library& l) {
+       Ones loss(l, 1), fractions(l, 3), probs(l, 12);
+       Ints experts(l, {0, 1, 3, 2, 1, -1, 2, 0});
+       CALL(l, cunn_moe_balance_loss_forward, loss, fractions, probs, experts, 4, 3, 2);
+     }},
+    {"softmax_top_k_backward: indices[2] is 1048576, expected 0 to 8",
+     [](Library& l) {
+       Ones dx(l, 2 * 9), dvalues(l, 4), probs(l, 2 * 9);
+       Ints indices(l, {0, 3, 1 << 20, -1});
+       CALL(l, cunn_softmax_top_k_backward, dx, dvalues, indices, probs, 2, 9, 9, 2);
+     }},
     {"top_k_backward: indices[1] is 9, expected 0 to 8",
      [](Library& l) {
        Ones dx(l, 2 * 9), dvalues(l, 4);

@@ -1,16 +1,20 @@
 """Removes each barrier and each bounds check of the kernels in turn and asks whether anything notices.
 
-    python mutants.py --thread BUILD --address BUILD [--only barriers|checks] [--file STEM] [--sample N]
+    python mutants.py --thread BUILD --address BUILD [--cpu LIBRARY] [--all | --sample N] [--only KIND] [--file STEM]
 
-BUILD are CMake build folders (Makefile generator, CMAKE_EXPORT_COMPILE_COMMANDS=ON) with CUNN_SIMT=ON and
-CUNN_SANITIZE=thread and address. A mutant without a barrier is built for TSan, one without a check for ASan; it is noticed
-when the vectors, the shapes or the faults fail, when a sanitizer reports, or when it does not end. Sources are never touched. The last
-line counts; survivors are listed and make the exit status 1.
+BUILD are CMake build folders (Ninja, CMAKE_EXPORT_COMPILE_COMMANDS=ON) with CUNN_SIMT=ON and CUNN_SANITIZE=thread and address.
+Kinds: barriers (__syncthreads, __syncwarp, cp_async_wait: removed, built for TSan), checks ("if (row >= rows) return;": removed,
+built for ASan) and guards ("if (i < n) y[i] = ...": always taken, built for ASan). A mutant is noticed when the vectors, the
+shapes or the faults fail, when a sanitizer reports, or when it does not end. Sources are never touched.
+
+A sample of twelve is judged unless --all asks for every one. survivors.json lists the mutants that nothing can notice, and why;
+the exit status is 1 when another one survives, and with --all also when a listed one was noticed or is gone.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import random
@@ -48,11 +52,9 @@ FAMILIES = {
 BARRIER = re.compile(r"__syncthreads\(\);|__syncwarp\([^;]*\);|cp_async_wait<[^;]*>\(\);")
 # "if (row >= rows) return;" and its like, "x < limit" guards of the copies in and out.
 CHECK = re.compile(r"if \((?:[^()]|\([^()]*\))*(?:>=|<|in_range)(?:[^()]|\([^()]*\))*\) (?:return|continue);")
-# Survivors with a reason: (file, text of the line).
-EXPLAINED: dict[tuple[str, str], str] = {
-    ("attention.cu", "if (span_begin >= span_end) return;"): "saves time only: the spans it skips have no keys and nobody reads their result",
-    ("attention_forward_mma.cuh", "if (block >= block_end) return;"): "saves time only: the spans it skips have no keys and nobody reads their result",
-}
+GUARD = re.compile(r"if (\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*(?: >= | < |in_range)(?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)) (?!return;|continue;|break;)")
+PATTERNS = {"barriers": BARRIER, "checks": CHECK, "guards": GUARD}
+SURVIVORS = Path(__file__).with_name("survivors.json")
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,10 @@ class Mutant:
 
     def source(self) -> str:
         text = self.path.read_text()
-        return text[: self.start] + ";" + text[self.end :]
+        return text[: self.start] + ("(true)" if self.kind == "guards" else ";") + text[self.end :]
+
+    def text(self) -> str:
+        return self.path.read_text().splitlines()[self.line - 1].strip()
 
 
 def find_mutants(kind: str) -> list[Mutant]:
@@ -74,13 +79,13 @@ def find_mutants(kind: str) -> list[Mutant]:
         if path.name == "ptx.cuh":
             continue
         text = path.read_text()
-        for match in (BARRIER if kind == "barriers" else CHECK).finditer(text):
+        for match in PATTERNS[kind].finditer(text):
+            start, end = match.span(1) if kind == "guards" else match.span()
             line = text.count("\n", 0, match.start()) + 1
-            if text.splitlines()[line - 1].lstrip().startswith("//"):
+            before = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
+            if "//" in before or (kind != "barriers" and not on_device(text, match.start())):
                 continue
-            if kind == "checks" and not on_device(text, match.start()):
-                continue
-            found.append(Mutant(path, line, match.start(), match.end(), kind))
+            found.append(Mutant(path, line, start, end, kind))
     return found
 
 
@@ -97,10 +102,22 @@ class Build:
         self.folder = folder
         commands = json.loads((folder / "compile_commands.json").read_text())
         self.commands = {Path(c["file"]).name: c for c in commands if "cunn-simt.dir" in c["command"]}
-        link = folder / "simt" / "CMakeFiles" / "cunn-simt.dir" / "link.txt"
-        self.link = link.read_text()
+        self.link = self.link_command()
         cache = (folder / "CMakeCache.txt").read_text()
         self.sanitizer = re.search(r"CUNN_SANITIZE:STRING=(\w+)", cache).group(1)  # type: ignore[union-attr]
+
+    def link_command(self) -> list[str]:
+        """How the library is linked, run in the build folder."""
+        listed = subprocess.run(["ninja", "-C", str(self.folder), "-t", "commands", "cunn-simt"], capture_output=True, text=True, check=True)
+        for line in reversed(listed.stdout.splitlines()):
+            if "-shared" in line and "cunn-simt" in line:
+                return [word for word in shlex.split(line) if word not in (":", "&&")]
+        raise SystemExit(f"{self.folder} has no command that links cunn-simt")
+
+    def program(self, name: str) -> Path:
+        """A test program: beside the library, or where it was built."""
+        beside = Path(self.link[self.link.index("-o") + 1]).parent / "tests" / name
+        return next(path for path in (self.folder / beside, self.folder / "simt" / name) if path.is_file())
 
     def library(self, mutant: Mutant, work: Path) -> Path | None:
         """The library with the mutant; None when the compiler refuses it."""
@@ -123,21 +140,21 @@ class Build:
         if subprocess.run(words, cwd=command["directory"], capture_output=True).returncode != 0:
             return None
         library = work / "libcunn-simt-mutant.so"
-        link = shlex.split(self.link)
-        output = link[link.index("-o") + 1]
-        link = [str(library) if w == output else w for w in link]
-        relative = os.path.relpath(Path(command["directory"]) / original, self.folder / "simt")
-        link = [str(object_path) if w == relative else w for w in link]
-        subprocess.run(link, cwd=self.folder / "simt", check=True, capture_output=True)
+        output = self.link[self.link.index("-o") + 1]
+        relative = os.path.relpath(Path(command["directory"]) / original, self.folder)
+        link = [str(library) if w == output else str(object_path) if w == relative else w for w in self.link]
+        if str(object_path) not in link:
+            raise SystemExit(f"{relative} is not linked into cunn-simt")
+        subprocess.run(link, cwd=self.folder, check=True, capture_output=True)
         return library
 
-    def notices(self, library: Path, mutant: Mutant) -> str:
+    def notices(self, library: Path, mutant: Mutant, cpu: list[str]) -> str:
         """What noticed, or an empty text."""
         stem = Path(INCLUDED_BY.get(mutant.path.name, mutant.path.name)).stem
         families = FAMILIES.get(stem, [stem, "edges"])
-        runs = [[str(self.folder / "simt" / "simt_vectors"), str(library), "simt", str(CUDA / "vectors"), "--largest", "20000", *families]]
-        runs.append([str(self.folder / "simt" / "simt_faults"), str(library)])
-        runs.append([str(self.folder / "simt" / "simt_shapes"), str(library)])
+        runs = [[str(self.program("simt_vectors")), str(library), "simt", str(CUDA / "vectors"), "--largest", "20000", *families]]
+        runs.append([str(self.program("simt_faults")), str(library)])
+        runs.append([str(self.program("simt_shapes")), str(library), *cpu])
         prefix = ["setarch", "-R"] if self.sanitizer == "thread" else []
         # TSan sees a race in any order; a missing check may need one.
         for order in ("parallel",) if self.sanitizer == "thread" else ("parallel", "reverse"):
@@ -158,9 +175,11 @@ def main() -> int:
     parser.add_argument("--thread", type=Path, required=True)
     parser.add_argument("--address", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("mutants"))
-    parser.add_argument("--only", choices=["barriers", "checks"])
+    parser.add_argument("--cpu", type=Path, help="libcunn.so without a sanitizer, whose f32 bits the shapes must have")
+    parser.add_argument("--only", choices=sorted(PATTERNS))
     parser.add_argument("--file", help="stem of one kernel file")
-    parser.add_argument("--sample", type=int, help="this many, chosen at random")
+    parser.add_argument("--sample", type=int, default=12, help="this many, chosen at random by the date")
+    parser.add_argument("--all", action="store_true")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     global KERNELS
@@ -169,24 +188,35 @@ def main() -> int:
     shutil.copytree(KERNELS, base)
     KERNELS = base
     builds = {"barriers": Build(options.thread), "checks": Build(options.address)}
-    mutants = [m for kind in ("barriers", "checks") if options.only in (None, kind) for m in find_mutants(kind)]
+    builds["guards"] = builds["checks"]
+    cpu = [str(options.cpu.resolve())] if options.cpu else []
+    mutants = [m for kind in PATTERNS if options.only in (None, kind) for m in find_mutants(kind)]
     if options.file:
         mutants = [m for m in mutants if m.path.stem == options.file]
-    if options.sample:
-        mutants = sorted(random.Random(1).sample(mutants, min(options.sample, len(mutants))), key=lambda m: (m.path, m.line))
-    survivors = noticed = refused = explained = 0
+    if not options.all:
+        chosen = random.Random(datetime.date.today().toordinal()).sample(mutants, min(options.sample, len(mutants)))
+        mutants = sorted(chosen, key=lambda m: (m.path, m.line))
+    listed = {(s["file"], s["kind"], s["line"]): s["why"] for s in json.loads(SURVIVORS.read_text())}
+    wrong = noticed = refused = explained = 0
     for mutant in mutants:
-        text = mutant.path.read_text().splitlines()[mutant.line - 1].strip()
+        key = (mutant.path.name, mutant.kind, mutant.text())
         library = builds[mutant.kind].library(mutant, options.work.resolve())
-        verdict = "the compiler" if library is None else builds[mutant.kind].notices(library, mutant)
-        reason = EXPLAINED.get((mutant.path.name, text), "")
+        verdict = "the compiler" if library is None else builds[mutant.kind].notices(library, mutant, cpu)
+        reason = listed.get(key, "")
         refused += library is None
         noticed += bool(verdict) and library is not None
         explained += not verdict and bool(reason)
-        survivors += not verdict and not reason
-        print(f"{mutant.path.name}:{mutant.line}: {verdict or reason or 'SURVIVED'}: {text}", flush=True)
-    print(f"{len(mutants)} mutants: {noticed} noticed, {refused} refused by the compiler, {explained} explained, {survivors} survived")
-    return 1 if survivors else 0
+        surprising = bool(verdict) == bool(reason)
+        wrong += surprising
+        said = verdict or reason or "SURVIVED"
+        print(f"{mutant.path.name}:{mutant.line}: {said}{' (but survivors.json lists it)' if verdict and reason else ''}: {mutant.text()}", flush=True)
+    if options.all and not options.file and not options.only:
+        there = {(m.path.name, m.kind, m.text()) for m in mutants}
+        for file, kind, line in sorted(set(listed) - there):
+            wrong += 1
+            print(f"survivors.json lists what is not there: {file}, {kind}: {line}")
+    print(f"{len(mutants)} mutants: {noticed} noticed, {refused} refused by the compiler, {explained} survived with a reason, {wrong} wrong")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -430,18 +430,30 @@ void test_long(Library& simt, Library* cpu) {
          return together(l, {&probs, &experts, &w, &offsets, &row_token, &token_row, &y, &balance, &fractions, &z});
        }},
       {"sample",
-       [&](Library& l) {
-         Uploaded x(l, wide), top_k(l, {0, 40, 0, 1, 700, 0}), positions(l, {3, 4, 5, 6, 7, 8});
-         AbiBuffer ids_out(l, DType::i32, 6), best(l, DType::i32, 6), temperature(l, DType::f32, 6), top_p(l, DType::f32, 6), samples(l, DType::i64, 6),
-             seed(l, DType::i64, 1);
+       [&](Library& l) {  // 60 draws, a thread having ten columns
+         constexpr int kRows = 60;
          const float temperatures[] = {1.0f, 0.7f, 0.3f, 1.0f, 2.0f, 0.0f}, top_ps[] = {1.0f, 1.0f, 0.8f, 1.0f, 0.5f, 1.0f};
-         const int64_t numbers[] = {0, 1, 2, 3, 4, 5}, seeds[] = {42};
-         temperature.upload(temperatures);
-         top_p.upload(top_ps);
-         samples.upload(numbers);
+         const int32_t top_ks[] = {0, 40, 0, 1, 700, 0};
+         std::vector<float> ts, ps;
+         std::vector<int32_t> ks, at;
+         std::vector<int64_t> numbers;
+         for (int i = 0; i < kRows; ++i) {
+           ts.push_back(temperatures[i % 6]);
+           ps.push_back(top_ps[i % 6]);
+           ks.push_back(top_ks[i % 6]);
+           at.push_back(3 + i);
+           numbers.push_back(i);
+         }
+         Uploaded x(l, wide), top_k(l, ks), positions(l, at);
+         AbiBuffer ids_out(l, DType::i32, kRows), best(l, DType::i32, kRows), temperature(l, DType::f32, kRows), top_p(l, DType::f32, kRows),
+             samples(l, DType::i64, kRows), seed(l, DType::i64, 1);
+         const int64_t seeds[] = {42};
+         temperature.upload(ts.data());
+         top_p.upload(ps.data());
+         samples.upload(numbers.data());
          seed.upload(seeds);
-         CALL(l, cunn_sample, ids_out, x, temperature, top_k, top_p, samples, positions, seed, 6, 2500, 2500);
-         CALL(l, cunn_argmax, best, x, 6, 2500, 2500);
+         CALL(l, cunn_sample, ids_out, x, temperature, top_k, top_p, samples, positions, seed, kRows, 2500, 2500);
+         CALL(l, cunn_argmax, best, x, kRows, 2500, 2500);
          return together(l, {&ids_out, &best});
        }},
   };
