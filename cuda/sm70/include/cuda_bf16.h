@@ -1,0 +1,2 @@
+#pragma once
+#include "../../simt/include/cuda_bf16.h"
