@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.lab import plan, results, run
-from benchmarks.lab.harnesses import HARNESSES, ROOT, HarnessError
+from benchmarks.lab.harnesses import HARNESSES, PEERS, ROOT, HarnessError
 
 
 def main() -> int:
@@ -16,6 +16,9 @@ def main() -> int:
     one = commands.add_parser("run", help="measure, and write a result")
     one.add_argument("--quick", action="store_true", help="few cases and short: says that everything works")
     one.add_argument("--languages", default=",".join(HARNESSES), help="a comma list (default: all three)")
+    one.add_argument(
+        "--peers", default="", help=f"a comma list of {', '.join(PEERS)}: installed where they are missing"
+    )
     one.add_argument("--cases", help="a comma list of names in cases.json (default: all)")
     one.add_argument("--no-processes", action="store_true", help="leave out whole-process cases")
     one.add_argument("--only-processes", action="store_true", help="whole-process cases alone")
@@ -37,6 +40,10 @@ def _run(asked: argparse.Namespace) -> int:
     for language in languages:
         if language not in HARNESSES:
             raise ValueError(f"there is no harness for {language}; there are {', '.join(HARNESSES)}")
+    peers = [name for name in asked.peers.split(",") if name]
+    for name in peers:
+        if name not in PEERS:
+            raise ValueError(f"there is no peer {name}; there are {', '.join(PEERS)}")
     pace = plan.QUICK if asked.quick else plan.FULL
     if asked.rounds is not None:
         if asked.rounds < 1:
@@ -49,7 +56,7 @@ def _run(asked: argparse.Namespace) -> int:
         cases = []
     elif asked.no_processes or names is not None:
         whole = []
-    lab = run.Lab(languages, pace, asked.quick, run.clock(lambda text: print(text, flush=True)))
+    lab = run.Lab(languages, peers, pace, asked.quick, run.clock(lambda text: print(text, flush=True)))
     lab.prepare()
     result = lab.run(cases, whole)
     out = asked.out or ROOT / "benchmarks" / "results" / f"{result['name']}{'-quick' if asked.quick else ''}.json"

@@ -88,6 +88,30 @@ class PythonHarness(Harness):
         self.environment["BENCH_ALLOCATIONS"] = str(hook)
 
 
+class PeerHarness(PythonHarness):
+    """Python's harness in an environment where another framework is installed: rows of that framework alone."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.folder_of_environment = BUILD / f"peer-{name}"
+        self.start[0] = str(self.folder_of_environment / "bin" / "python")
+
+    def prepare(self) -> None:
+        """Makes the environment at the first use. Errors: SkippedError where it cannot be installed, HarnessError."""
+        super().prepare()
+        done = self.folder_of_environment / "installed"
+        if done.exists():
+            return
+        wanted = ["-r", str(ROOT / "benchmarks" / "peers" / f"{self.name}.txt"), "-e", f"{ROOT / 'python'}[dev]"]
+        try:
+            build([sys.executable, "-m", "venv", str(self.folder_of_environment)], ROOT, "an environment")
+            build([self.start[0], "-m", "pip", "install", "--quiet", *wanted], ROOT, f"peer {self.name}")
+        except HarnessError as reason:
+            raise SkippedError(f"cannot be installed: {str(reason).splitlines()[-1]}") from None
+        done.touch()
+
+
 class RustHarness(Harness):
     def __init__(self) -> None:
         super().__init__("rust", command=[str(ROOT / "target" / "release" / "nn-rs")])
@@ -160,6 +184,7 @@ class NativeHarness(Harness):
         return items
 
 
+PEERS = ("torch", "jax")
 HARNESSES: dict[str, Callable[[], Harness]] = {"python": PythonHarness, "rust": RustHarness, "go": GoHarness}
 
 

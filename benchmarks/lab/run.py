@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.lab import machine, plan, processes, results
-from benchmarks.lab.harnesses import HARNESSES, LIBRARY, ROOT, Harness, HarnessError, NativeHarness, SkippedError
+from benchmarks.lab.harnesses import (
+    HARNESSES,
+    LIBRARY,
+    ROOT,
+    Harness,
+    HarnessError,
+    NativeHarness,
+    PeerHarness,
+    SkippedError,
+)
 
 Say = Callable[[str], None]
 
@@ -23,7 +32,7 @@ Say = Callable[[str], None]
 class Lab:
     """`say` hears what is going on, a line at a time."""
 
-    def __init__(self, languages: list[str], pace: plan.Pace, quick: bool, say: Say) -> None:
+    def __init__(self, languages: list[str], peers: list[str], pace: plan.Pace, quick: bool, say: Say) -> None:
         self.pace = pace
         self.quick = quick
         self.say = say
@@ -33,6 +42,8 @@ class Lab:
         self.collected = results.Collector()
         self.limits: list[dict[str, Any]] = []
         self._languages = languages
+        self._peers = peers
+        self.peers: dict[str, PeerHarness] = {}
 
     def prepare(self) -> None:
         """Builds every harness; a language whose tools are missing is skipped with a word. Errors: HarnessError."""
@@ -49,6 +60,14 @@ class Lab:
                 self._skip(language, str(reason))
                 continue
             self.harnesses[language] = harness
+        for name in self._peers:
+            self.say(f"building: peer {name}")
+            peer = PeerHarness(name)
+            try:
+                peer.prepare()
+                self.peers[name] = peer
+            except SkippedError as reason:
+                self._skip(f"peer {name}", str(reason))
         native = NativeHarness()
         try:
             native.prepare()
@@ -95,6 +114,8 @@ class Lab:
                 self._timed(harness, case, plan.rows_of(language, case, self.quick), every)
                 for threads in counts:
                     self._timed(harness, case, ["cpu", "library"], machine.pinned(threads))
+            for name, peer in self.peers.items():
+                self._timed(peer, case, [f"peer-{name}"], every)
             if self.native is not None and (round_ == 0 or not self.quick):
                 for processors in [every] if len(every) == 1 else [machine.pinned(1), every]:
                     with machine.Load() as load:

@@ -82,7 +82,10 @@ def compare(case: Fields, given: Inputs, loops: Loops, want: bytes) -> None:
     """
     whole = np.frombuffer(want, np.float32)
     at = 0
-    for number, (got, size) in enumerate(zip(loops.result(), output_sizes(case), strict=True)):
+    results = loops.result()
+    assert results, f"{case.string('name')}: there is no output"
+    # A framework keeps to itself what only a backward pass needs: the first outputs are compared.
+    for number, (got, size) in enumerate(zip(results, output_sizes(case), strict=False)):
         expected = whole[at : at + size].astype(np.float64)
         at += size
         if case.string("kind") == "cross_entropy" and number == 0 and loops.share < 1:

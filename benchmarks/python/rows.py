@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ import allocations
 import checks
 import library
 import naive
+import peers
 from protocol import Protocol
 
 Measured = dict[str, Any]
@@ -37,6 +39,8 @@ def applies(case: Fields, row: str) -> bool:
     kind = case.string("kind")
     if row in ("naive", "library"):
         return kind in naive.KINDS
+    if row in peers.PEERS:
+        return peers.does(row, kind) and peers.installed(row)
     if row == "reference":
         return kind in MODEL_KINDS and case.string("config") == "tiny"
     if row == "cpu-scalar" and kind not in SCALAR_KINDS:
@@ -78,7 +82,7 @@ class Rows:
 
     def subject(self, case: Fields, row: str) -> Subject:
         """Errors: AssertionError when its output is wrong."""
-        if row in ("naive", "library"):
+        if row in ("naive", "library", *peers.PEERS):
             return self._plain(case, row)
         backend = self._open(row)
         fresh = work(backend, case)
@@ -122,12 +126,16 @@ class Rows:
 
     def _plain(self, case: Fields, row: str) -> Subject:
         expected = self.expected(case)
-        kinds = naive.KINDS if row == "naive" else library.KINDS
-        loops = kinds[case.string("kind")](case, expected.inputs)
+        if row in peers.PEERS:
+            loops = peers.loops(row, case, expected.inputs, self.protocol.threads or available())
+        else:
+            kinds = naive.KINDS if row == "naive" else library.KINDS
+            loops = kinds[case.string("kind")](case, expected.inputs)
         loops.run()
         checks.compare(case, expected.inputs, loops, expected.output)
-        implementation = "Python loops" if row == "naive" else f"NumPy {np.__version__}"
-        threads = self.protocol.threads if row == "library" and case.string("kind") in BLAS_KINDS else 1
+        implementation = {"naive": "Python loops", "library": f"NumPy {np.__version__}"}.get(row) or peers.name(row)
+        several = row in peers.PEERS or (row == "library" and case.string("kind") in BLAS_KINDS)
+        threads = self.protocol.threads if several else 1
         return Subject(
             loops.run, loops.share, expected.units, expected.unit, implementation, threads, "", None, lambda: None
         )
@@ -135,6 +143,11 @@ class Rows:
     def _open(self, row: str) -> Backend:
         isa = "scalar" if row == "cpu-scalar" else None
         return open_backend(DEVICES[row], threads=self.protocol.threads, isa=isa)
+
+
+def available() -> int:
+    """Processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def plan(subject: Subject, protocol: Protocol) -> tuple[int, int]:

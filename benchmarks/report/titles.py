@@ -15,7 +15,8 @@ ROWS = {
     "cpu-unblocked": ("vector loops, no blocking", "ベクトル化のみ(ブロック化なし)"),
     "unblocked-scalar": ("scalar loops by rows", "行順のスカラーループ"),
     "cuda": ("shared kernels on the GPU", "共有カーネル(GPU)"),
-    "peer": ("peer", "他のフレームワーク"),
+    "peer-torch": ("PyTorch", "PyTorch"),
+    "peer-jax": ("JAX", "JAX"),
     "process": ("whole process", "プロセス全体"),
 }
 

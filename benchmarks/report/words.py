@@ -18,7 +18,7 @@ NEAR = 0.02
 def insights(view: View) -> list[Text]:
     """One sentence for each thing that was measured."""
     said = [_call(view), *_agreement(view), *_loops(view), *_blas(view), *_simd(view), *_blocking(view), _path(view),
-            *_library(view), _limit(view), _threads(view), _startup(view), _memory(view), _collector(view)]  # fmt: skip
+            *_library(view), *_peers(view), _limit(view), _threads(view), _startup(view), _memory(view), _collector(view)]  # fmt: skip
     return [text for text in said if text is not None]
 
 
@@ -26,7 +26,10 @@ def learned(view: View) -> list[dict[str, Any]]:
     """Three short paragraphs: the language, the kernels, memory; each {"title": Text, "body": Text}."""
     parts = [
         (("What the language costs", "言語のコスト"), [_conclusion(view), _call(view), *_agreement(view)[:2]]),
-        (("What the kernels give", "カーネルの効果"), [_path(view), *_library(view)[:1], _limit(view), _threads(view)]),
+        (
+            ("What the kernels give", "カーネルの効果"),
+            [_path(view), *_library(view)[:1], *_peers(view)[:1], _limit(view), _threads(view)],
+        ),
         (("What memory costs", "メモリのコスト"), [_startup(view), _memory(view), _collector(view)]),
     ]
     shown = []
@@ -196,24 +199,49 @@ def _path(view: View) -> Text | None:
 def _library(view: View) -> list[Text | None]:
     found: list[Text | None] = []
     for language in ("python", "rust", "go"):
-        ratios = []
-        for case in view["cases"]:
-            rows = {row["row"]: row for row in case["rows"]
-                    if row["language"] == language and row["whole"]}  # fmt: skip
-            if case["group"] == "operation" and "cpu" in rows and "library" in rows:
-                ratios.append((rows["library"]["median"] / rows["cpu"]["median"], case["name"]))
-        if not ratios:
+        said = _against(view, language, "library")
+        if said is None:
             continue
-        mean = units.factor(geometric_mean([ratio for ratio, _ in ratios]))
-        (least, where), (most, there) = min(ratios), max(ratios)
+        mean, count, least, where, most, there = said
         found.append({
             "en": f"From {_named(language)} the shared kernels are {mean} as fast as its usual library (geometric mean "
-            f"of {len(ratios)}; {units.factor(least)} on {_title(view, where)['en']}, {units.factor(most)} on "
-            f"{_title(view, there)['en']}).",
-            "jp": f"{_named(language)} では、共有カーネルは定番ライブラリの {mean} の速さです({len(ratios)} 演算の幾何平均、"
-            f"{_title(view, where)['jp']} で {units.factor(least)}、{_title(view, there)['jp']} で {units.factor(most)})。",
+            f"of {count}; {least} on {where['en']}, {most} on {there['en']}).",
+            "jp": f"{_named(language)} では、共有カーネルは定番ライブラリの {mean} の速さです({count} 演算の幾何平均、"
+            f"{where['jp']} で {least}、{there['jp']} で {most})。",
         })  # fmt: skip
     return found
+
+
+def _peers(view: View) -> list[Text | None]:
+    found: list[Text | None] = []
+    for row in ("peer-torch", "peer-jax"):
+        said = _against(view, "python", row)
+        if said is None:
+            continue
+        mean, count, least, where, most, there = said
+        name = titles.ROWS[row][0]
+        found.append({
+            "en": f"Beside {name} on the same processor the shared kernels are {mean} as fast (geometric mean of {count}; "
+            f"{least} on {where['en']}, {most} on {there['en']}).",
+            "jp": f"同じプロセッサの {name} に対して、共有カーネルは {mean} の速さです({count} 演算の幾何平均、"
+            f"{where['jp']} で {least}、{there['jp']} で {most})。",
+        })  # fmt: skip
+    return found
+
+
+def _against(view: View, language: str, row: str) -> tuple[str, int, str, Text, str, Text] | None:
+    """How many times as fast the shared kernels are as another row of a language over the operations: geometric mean,
+    count, the least with its title, the most with its title."""
+    ratios = []
+    for case in view["cases"]:
+        rows = {one["row"]: one for one in case["rows"] if one["language"] == language and one["whole"]}
+        if case["group"] == "operation" and "cpu" in rows and row in rows:
+            ratios.append((rows[row]["median"] / rows["cpu"]["median"], case["name"]))
+    if not ratios:
+        return None
+    (least, where), (most, there) = min(ratios), max(ratios)
+    mean = units.factor(geometric_mean([ratio for ratio, _ in ratios]))
+    return mean, len(ratios), units.factor(least), _title(view, where), units.factor(most), _title(view, there)
 
 
 def _limit(view: View) -> Text | None:

@@ -139,6 +139,8 @@ def _case(case: dict[str, Any]) -> list[dict[str, Any]]:
                 )
                 for kind_of_row, slower in SLOWER.items()
             ]
+        if kind in PLAIN and language == "python":
+            rows += [row(name, language, peer, 2, ideal * 2.5, units, unit) for peer in ("peer-torch", "peer-jax")]
         if case.get("config") == "tiny":
             rows.append(row(name, language, "reference", 1, ideal * (30, 12, 15)[at] + 1e-3, units, unit))
     if kind == "call":

@@ -1,0 +1,160 @@
+"""The same operations by other frameworks on this processor: rows that exist where the framework is installed.
+
+Each makes a run from the case's inputs; `result` gives its outputs for the same comparison that NumPy's rows meet.
+Gradients come from the framework's own differentiation.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from nn.json_fields import Fields
+from numpy.typing import NDArray
+
+from naive import Inputs, Loops
+
+PEERS = {"peer-torch": "torch", "peer-jax": "jax"}
+"""Row: the module that has to be importable."""
+
+SHAPED = ("attention", "cross_entropy", "matmul", "rmsnorm", "silu", "softmax", "swiglu")
+
+LR, BETA1, BETA2, EPSILON, DECAY = 1e-3, 0.9, 0.95, 1e-8, 0.1
+
+
+def installed(row: str) -> bool:
+    return importlib.util.find_spec(PEERS[row]) is not None
+
+
+def name(row: str) -> str:
+    """The framework with its version."""
+    module: Any = importlib.import_module(PEERS[row])
+    return {"torch": "PyTorch", "jax": "JAX"}[PEERS[row]] + f" {module.__version__}"
+
+
+def does(row: str, kind: str) -> bool:
+    """Whether the operation is written here for a framework: JAX has no optimizer of its own."""
+    return kind in SHAPED or (kind == "adamw" and row == "peer-torch")
+
+
+def loops(row: str, case: Fields, inputs: Inputs, threads: int) -> Loops:
+    """The case by a framework."""
+    return _torch(case, inputs, threads) if row == "peer-torch" else _jax(case, inputs)
+
+
+def _shapes(case: Fields) -> dict[str, tuple[int, ...]]:
+    size = case.integer
+    match case.string("kind"):
+        case "matmul":
+            return {"a": (size("m"), size("k")), "b": (size("k"), size("n"))}
+        case "softmax" | "cross_entropy":
+            return {"x": (size("rows"), size("cols"))}
+        case "rmsnorm":
+            return {"x": (size("rows"), size("cols")), "w": (size("cols"),)}
+        case "attention":
+            return {
+                "q": (size("batch"), size("seq"), size("n_heads"), size("head_dim")),
+                "k": (size("batch"), size("seq"), size("n_kv_heads"), size("head_dim")),
+                "v": (size("batch"), size("seq"), size("n_kv_heads"), size("head_dim")),
+            }
+        case "silu":
+            return {"x": (size("n"),)}
+        case "swiglu":
+            return {"gate": (size("n"),), "up": (size("n"),)}
+    return {}
+
+
+def _shaped(case: Fields, inputs: Inputs) -> list[NDArray[np.float32]]:
+    return [values.reshape(shape) for values, shape in zip(inputs, _shapes(case).values(), strict=True)]
+
+
+def _torch(case: Fields, inputs: Inputs, threads: int) -> Loops:
+    import torch
+    from torch.nn import functional
+
+    torch.set_num_threads(threads)
+    kind = case.string("kind")
+    kept: list[Any] = []
+    if kind == "adamw":
+        return _torch_adamw(inputs)
+    x = [torch.from_numpy(values.copy()) for values in _shaped(case, inputs)]
+    if kind == "cross_entropy":
+        targets = torch.arange(x[0].shape[0]) % x[0].shape[1]
+
+        def both_ways() -> None:
+            logits = x[0].detach().requires_grad_(True)
+            loss = functional.cross_entropy(logits, targets)
+            loss.backward()
+            kept[:] = [loss.detach() * x[0].shape[0], logits.grad]
+
+        return _loops(both_ways, kept)
+    heads = [values.transpose(1, 2) for values in x] if kind == "attention" else []
+    calls: dict[str, Callable[[], Any]] = {
+        "matmul": lambda: torch.matmul(x[0], x[1]),
+        "softmax": lambda: torch.softmax(x[0], 1),
+        "silu": lambda: functional.silu(x[0]),
+        "swiglu": lambda: functional.silu(x[0]) * x[1],
+        "rmsnorm": lambda: functional.rms_norm(x[0], x[1].shape, x[1], 1e-6),
+        "attention": lambda: functional.scaled_dot_product_attention(*heads, is_causal=True, enable_gqa=True),
+    }
+
+    def run() -> None:
+        with torch.inference_mode():
+            kept[:] = [calls[kind]()]
+
+    return _loops(run, kept, (lambda out: out.transpose(1, 2)) if kind == "attention" else None)
+
+
+def _torch_adamw(inputs: Inputs) -> Loops:
+    import torch
+
+    param, m, grad = (torch.from_numpy(values.copy()) for values in inputs)
+    param.requires_grad_(True)
+    param.grad = grad
+    optimizer = torch.optim.AdamW([param], lr=LR, betas=(BETA1, BETA2), eps=EPSILON, weight_decay=DECAY, fused=True)
+    v = torch.zeros_like(m)
+    optimizer.state[param] = {"step": torch.tensor(0.0), "exp_avg": m, "exp_avg_sq": v}
+    return _loops(optimizer.step, [param.detach(), m, v])
+
+
+def _jax(case: Fields, inputs: Inputs) -> Loops:
+    """XLA takes the threads of the processors that the process is bound to."""
+    import jax
+    from jax import numpy as jnp
+
+    kind = case.string("kind")
+    x = [jnp.asarray(values) for values in _shaped(case, inputs)]
+    kept: list[Any] = []
+
+    def rms(x: Any, w: Any) -> Any:
+        return x * jax.lax.rsqrt(jnp.mean(x * x, 1, keepdims=True) + 1e-6) * w
+
+    def cross_entropy(logits: Any) -> Any:
+        index = jnp.arange(logits.shape[0])
+        return -jax.nn.log_softmax(logits)[index, index % logits.shape[1]].mean()
+
+    calls: dict[str, Callable[..., Any]] = {
+        "matmul": jnp.matmul,
+        "softmax": lambda x: jax.nn.softmax(x, 1),
+        "silu": jax.nn.silu,
+        "swiglu": lambda gate, up: jax.nn.silu(gate) * up,
+        "rmsnorm": rms,
+        "attention": lambda q, k, v: jax.nn.dot_product_attention(q, k, v, is_causal=True),
+        "cross_entropy": jax.value_and_grad(cross_entropy),
+    }
+    call = jax.jit(calls[kind])
+
+    def run() -> None:
+        got = jax.block_until_ready(call(*x))
+        kept[:] = [got[0] * x[0].shape[0], got[1]] if kind == "cross_entropy" else [got]
+
+    return _loops(run, kept)
+
+
+def _loops(run: Callable[[], None], kept: list[Any], shown: Callable[[Any], Any] | None = None) -> Loops:
+    def result() -> list[NDArray[np.float64]]:
+        return [np.asarray(shown(out) if shown else out, np.float64).reshape(-1) for out in kept]
+
+    return Loops(run, 1.0, result)
