@@ -11,6 +11,7 @@ from pathlib import Path
 
 from spoil import (
     Bad,
+    Place,
     Spoil,
     both,
     config,
@@ -42,6 +43,10 @@ BENCH = "bench --cases {home}/cases.json --out {out} --quiet"
 NO_FLAGS = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
 CASES = '{"version": 1, "warmup": 0, "samples": 1, "seconds": 0.1, "cases": [%s]}'
 SILU = '{"name": "a", "kind": "silu", "n": 8}'
+
+
+def pipe(place: Place) -> None:
+    os.mkfifo(place.home / "pipe")
 
 
 USAGE = [
@@ -156,7 +161,7 @@ FILES = [
     Bad("only hidden files", "data_no_files", PREPARE + " --tokenizer bytes", both(remove("texts"), lambda p: (p.texts / ".git").mkdir(parents=True),
         write("texts/.hidden", "x"))),
     Bad("only an empty file", "data_no_files", "prepare --tokenizer bytes --data {home}/x --out {out}", write("x", "")),
-    Bad("a pipe", "data_no_files", "prepare --tokenizer bytes --data {home}/pipe --out {out}", lambda p: os.mkfifo(p.home / "pipe")),
+    Bad("a pipe", "data_no_files", "prepare --tokenizer bytes --data {home}/pipe --out {out}", pipe),
     Bad("cases.json missing", "file_missing", BENCH),
     Bad("cannot read config.json", "cannot_read", LOGITS, folder_instead("model/config.json")),
     Bad("cannot read weights", "cannot_read", LOGITS, folder_instead("model/model.safetensors")),
@@ -172,6 +177,10 @@ FILES = [
     Bad("out of logits has no folder", "cannot_write", "logits --model {model} --ids 1 --out {home}/none/x"),
     Bad("out of prepare is a file", "cannot_write", PREPARE + " --tokenizer bytes", write("out", "x")),
     Bad("out of train is a file", "cannot_write", TRAIN, write("out", "x")),
+    Bad("out of logits is a pipe", "cannot_write", "logits --model {model} --ids 1 --out {home}/pipe", pipe),
+    Bad("html is a pipe", "cannot_write", "inspect --model {model} --prompt x --html {home}/pipe", pipe),
+    Bad("out of bench is a pipe", "cannot_write", "bench --cases {home}/cases.json --out {home}/pipe --quiet",
+        both(pipe, write("cases.json", CASES % SILU))),
     Bad("html has no folder", "cannot_write", "inspect --model {model} --prompt x --html {home}/none/x.html"),
     Bad("out of bench has no folder", "cannot_write", "bench --cases {home}/cases.json --out {home}/none/x --quiet",
         write("cases.json", CASES % SILU)),
