@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from compare import result, same_bytes, same_folders, without_wall_clock
 from conftest import RUNS, Runs
-from languages import Language, everywhere
+from languages import ROOT, Language, everywhere
 
 CPU = ("--device", "cpu", "--threads", 1)
 PROMPT = "if x: 言語 👩‍👩‍👧"
@@ -169,3 +170,85 @@ def test_several_threads_change_nothing(quick: list[Language], runs: Runs, tmp_p
         )
         folders[language.name] = out
     same_folders("tiny with several threads", {**folders, "one thread": runs.folder("tiny", "python")})
+
+
+GOLDEN = sorted(path for path in (ROOT / "cuda" / "vectors" / "golden").iterdir() if path.is_dir())
+
+
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: path.name)
+def test_folders_of_transformers(quick: list[Language], golden: Path, tmp_path: Path) -> None:
+    """What save_pretrained wrote, in one file, in shards, in bf16: the same logits here in three languages."""
+    files = {}
+    for language in quick:
+        out = tmp_path / language.name
+        language.succeed("logits", "--model", golden, "--ids", "1,2,3,4,5,6,7,8,9,10,11,12", "--out", out, *CPU)
+        files[language.name] = out.read_bytes()
+    same_bytes(golden.name, files)
+
+
+def test_training_from_text(quick: list[Language], texts: Path, tmp_path: Path) -> None:
+    """Python and Rust learn the vocabulary, prepare and train in one command; nn-go asks for prepared tokens."""
+    options = ("train", "--data", texts, "--config", "tiny", "--steps", 2, "--batch", 1, "--seq", 16, "--quiet", *CPU)
+    folders = {}
+    for language in quick[:2]:
+        folders[language.name] = tmp_path / language.name
+        language.succeed(*options, "--out", folders[language.name])
+    same_folders("train from text", folders)
+    assert (folders["python"] / "data" / "tokenizer.json").is_file()
+    refused = quick[2].run(*options, "--out", tmp_path / "go")
+    assert (refused.code, refused.out) == (1, b""), refused.text()
+    assert refused.err.decode() == f"error: {texts}: no data.json, expected a folder written by prepare\n"
+    assert not (tmp_path / "go").exists()
+
+
+def test_progress_in_plain_lines(languages: list[Language], runs: Runs, texts: Path, tmp_path: Path) -> None:
+    """What stderr says where it is no terminal: the same lines, apart from speeds and times."""
+    said: dict[str, bytes] = {}
+    for language in languages:
+        out = tmp_path / language.name
+        commands = (
+            ("prepare", "--data", texts, "--out", out / "data", "--tokenizer", "bytes"),
+            ("init", "--config", "tiny", "--out", out / "model", "--tokenizer", runs.data("odd") / "tokenizer.json"),
+            ("train", "--data", runs.data("tiny"), "--out", out / "run", "--config", "tiny", "--steps", 3, "--batch", 1,
+             "--seq", 16, "--eval-every", 2),
+            ("eval", "--model", out / "run", "--data", runs.data("tiny")),
+            ("quantize", "--model", out / "run", "--out", out / "q8", "--type", "q8"),
+            ("generate", "--model", out / "run", "--prompt", "x", "--max-new-tokens", 3),
+        )  # fmt: skip
+        said[language.name] = b""
+        for command in commands:
+            result = language.run(*command)
+            assert result.code == 0, f"{language.name}: {result.text()}"
+            said[language.name] += result.err
+    masked = {
+        name: re.sub(rb"[\d,.]+ tokens/s", b"N tokens/s", re.sub(rb"\d+ s left", b"N s left", lines))
+        for name, lines in said.items()
+    }
+    same_bytes("plain lines", masked)
+    assert b"held out" in masked["python"] and b"eval: " in masked["python"]
+
+
+SIMT = ROOT / "build" / "libcunn-simt.so"
+
+
+@pytest.mark.skipif(not SIMT.is_file(), reason="build/libcunn-simt.so is missing: nox -s test_simt builds it")
+def test_kernels_of_the_cuda_device(languages: list[Language], runs: Runs, tmp_path: Path) -> None:
+    """The CUDA kernels, executed on the host, give each language the bits of the cpu device."""
+    files = {}
+    for language in languages:
+        simt = replace(language, environment={**language.environment, "CUNN_LIBRARY": str(SIMT)})
+        for who, device in ((simt, "simt"), (language, "cpu")):
+            out = tmp_path / f"{language.name}-{device}"
+            who.succeed(
+                "logits",
+                "--model",
+                runs.folder("tiny", "python"),
+                "--ids",
+                "1,2,3,4,5,6,7",
+                "--out",
+                out,
+                "--device",
+                device,
+            )
+            files[out.name] = out.read_bytes()
+    same_bytes("logits", files)
