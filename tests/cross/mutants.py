@@ -147,7 +147,15 @@ def copy_tree() -> None:
     for part in ("deps", "build", ".fingerprint"):
         there = ROOT / "target" / "debug" / part
         if there.is_dir() and not (target / part).exists():
-            shutil.copytree(there, target / part, copy_function=os.link)
+            shutil.copytree(there, target / part, copy_function=link)
+
+
+def link(source: str, target: str) -> None:
+    """A second name of the same file, or a copy where the file system cannot."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def passes(language: str, tests: tuple[str, str], what: str) -> bool:
