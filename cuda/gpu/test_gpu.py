@@ -1,0 +1,76 @@
+"""The parts of this program that a machine without a card can be wrong about: what counts as a sanitizer that ran, what a
+run without a card says, and whether the steps do what they claim on simt."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1] / "python")]
+
+import native  # noqa: E402
+import timings  # noqa: E402
+
+MEMCHECK = native.TOOLS[0]
+RACECHECK = native.TOOLS[1]
+CLEAN = "========= COMPUTE-SANITIZER\n1234 passed, 0 failed\n========= ERROR SUMMARY: 0 errors\n"
+
+
+def test_a_tool_that_ran_and_found_nothing() -> None:
+    assert native.verdict(MEMCHECK, 0, CLEAN) == ""
+    summary = "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)\n"
+    assert native.verdict(RACECHECK, 0, CLEAN.replace("========= ERROR SUMMARY: 0 errors\n", summary)) == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "output", "wrong"),
+    [
+        (0, "", "it did not start"),
+        (0, "1234 passed, 0 failed\n", "it did not start"),
+        (0, "========= COMPUTE-SANITIZER\n========= ERROR SUMMARY: 0 errors\n", "the program under it did not pass"),
+        (0, "========= COMPUTE-SANITIZER\n1234 passed, 0 failed\n", "its summary is missing or counts errors"),
+        (9, CLEAN.replace("SUMMARY: 0", "SUMMARY: 3"), "its summary is missing or counts errors"),
+        (0, CLEAN.replace("SUMMARY: 0", "SUMMARY: 10"), "its summary is missing or counts errors"),
+        (9, CLEAN, "exit status 9"),
+        (0, CLEAN.replace("1234 passed, 0", "1234 passed, 1"), "the program under it did not pass"),
+    ],
+)
+def test_a_tool_that_did_not(status: int, output: str, wrong: str) -> None:
+    assert native.verdict(MEMCHECK, status, output) == wrong
+
+
+def test_the_runner_must_reach_its_last_line() -> None:
+    assert native.counts("a: b\n12 passed, 3 failed\n") == (12, 3)
+    with pytest.raises(RuntimeError, match="did not end"):
+        native.counts("segmentation fault")
+
+
+def test_without_a_card_one_sentence_says_so(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(HERE), "--library", str(tmp_path / "libcunn.so")], capture_output=True, text=True, check=False, env=os.environ
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and "libcunn.so was not found" in done.stderr
+
+
+def test_shares_and_floors() -> None:
+    timing = timings.Timing("gemm bf16", 2.0, 8.0, "flop", "cuBLAS", 1.0, 0.5)
+    row = timing.row()
+    assert row["flop/s"] == 4.0 and row["share"] == 0.5 and row["reached"] is False
+    timing.share = 0.8
+    assert timing.row()["reached"] is True
+
+
+def test_bytes_that_a_token_reads() -> None:
+    """tiny, by hand: per layer two norms, q 64 x 64, k and v 64 x 16, o, the router, two of four experts; a norm, the head, a row."""
+    from nn.model.config import preset
+    from nn.tensor.dtype import DType
+
+    layer = 2 * 64 + 2 * 64 * 64 + 2 * 64 * 16 + 4 * 64 + 2 * 3 * 64 * 128
+    assert timings.bytes_read(preset("tiny"), DType.F32) == 4 * (2 * layer + 64 + 1000 * 64 + 64)
