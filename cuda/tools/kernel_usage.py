@@ -1,18 +1,22 @@
 """Compiles every CUDA kernel and prints what ptxas says it uses: registers, spills, shared memory.
 
-    python kernel_usage.py [--nvcc PATH] [--arch sm_80 --arch sm_90a ...] [FILE...]
+    python kernel_usage.py [--nvcc PATH] [--arch sm_80 --arch sm_90a ...] [--summary] [FILE...]
 
-A spill is a defect: the exit status is 1 when a kernel spills. One line a kernel and architecture, the worst first.
+Every architecture of the release unless --arch names some. A spill is a defect: the exit status is 1 when a kernel spills. One
+line a kernel and architecture, the worst first; then one line an architecture, with the seconds its compilation took.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,12 +71,25 @@ def parse(log: str) -> list[Usage]:
     return found
 
 
-def compile_file(nvcc: str, path: Path, archs: list[str]) -> list[Usage]:
+ARCHITECTURES = ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90a"]
+
+
+def find_nvcc() -> str:
+    """On PATH, in CUDA_PATH, or in the wheels of this Python."""
+    wheel = Path(sysconfig.get_path("purelib")) / "nvidia" / "cu13" / "bin" / "nvcc"
+    places = [shutil.which("nvcc"), os.environ.get("CUDA_PATH", "") + "/bin/nvcc", str(wheel), "/usr/local/cuda/bin/nvcc"]
+    for place in places:
+        if place and Path(place).is_file():
+            return place
+    raise SystemExit('nvcc is missing: pip install "cuda-toolkit[nvcc,nvvm,crt,cudart,cccl]==13.0.2" nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88')
+
+
+def compile_file(nvcc: str, path: Path, arch: str) -> list[Usage]:
     with tempfile.TemporaryDirectory() as folder:
-        targets = [f"-gencode=arch={a.replace('sm_', 'compute_')},code={a}" for a in archs]
-        command = [nvcc, "-std=c++17", "--fmad=false", "-Xptxas", "-v", *targets, f"-I{CUDA / 'include'}", f"-I{CUDA / 'src'}",
-                   "-c", str(path), "-o", str(Path(folder) / "out.o")]
-        done = subprocess.run(command, capture_output=True, text=True)
+        target = f"-gencode=arch={arch.replace('sm_', 'compute_')},code={arch}"
+        command = [nvcc, "-std=c++17", "--fmad=false", "-Xptxas", "-v", target, f"-I{CUDA / 'include'}", f"-I{CUDA / 'src'}",
+                   "-cubin", str(path), "-o", str(Path(folder) / "out.cubin")]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{path.name} does not compile:\n{done.stderr}")
     return parse(done.stderr + done.stdout)
@@ -80,22 +97,35 @@ def compile_file(nvcc: str, path: Path, archs: list[str]) -> list[Usage]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--nvcc", default=shutil.which("nvcc") or "nvcc")
-    parser.add_argument("--arch", action="append", help="sm_80 and sm_90a when none is given")
+    parser.add_argument("--nvcc", default="")
+    parser.add_argument("--arch", action="append", help="all of " + ", ".join(ARCHITECTURES) + " when none is given")
+    parser.add_argument("--summary", action="store_true", help="only kernels that spill, and the line of each architecture")
     parser.add_argument("files", nargs="*", type=Path)
     options = parser.parse_args()
-    archs = options.arch or ["sm_80", "sm_90a"]
+    nvcc = options.nvcc or find_nvcc()
+    archs = options.arch or ARCHITECTURES
     files = options.files or sorted((CUDA / "kernels").glob("*.cu"))
-    spilling = 0
+    found: dict[str, list[Usage]] = {arch: [] for arch in archs}
+    seconds = dict.fromkeys(archs, 0.0)
     print(f"{'file':20} {'arch':8} {'registers':>9} {'spilled':>8} {'stack':>6} {'shared':>7}  kernel")
     for path in files:
-        usages = compile_file(options.nvcc, path, archs)
+        usages = []
+        for arch in archs:
+            started = time.perf_counter()
+            compiled = compile_file(nvcc, path, arch)
+            seconds[arch] += time.perf_counter() - started
+            found[arch] += compiled
+            usages += compiled
         names = demangle(sorted({u.kernel for u in usages}))
         for u in sorted(usages, key=lambda u: (-u.spilled_bytes, -u.registers)):
-            spilling += u.spilled_bytes > 0
-            print(f"{path.stem:20} {u.arch:8} {u.registers:9} {u.spilled_bytes:8} {u.stack_bytes:6} {u.shared_bytes:7}  {names[u.kernel]}", flush=True)
-    print(f"{spilling} kernels spill")
-    return 1 if spilling else 0
+            if u.spilled_bytes or not options.summary:
+                print(f"{path.stem:20} {u.arch:8} {u.registers:9} {u.spilled_bytes:8} {u.stack_bytes:6} {u.shared_bytes:7}  {names[u.kernel]}", flush=True)
+    for arch, usages in found.items():
+        spilling = sum(u.spilled_bytes > 0 for u in usages)
+        most = max(u.registers for u in usages)
+        shared = max(u.shared_bytes for u in usages)
+        print(f"{arch}: {len(usages)} kernels in {seconds[arch]:.0f} s, {spilling} spill, at most {most} registers and {shared} bytes of static shared memory")
+    return 1 if any(u.spilled_bytes for usages in found.values() for u in usages) else 0
 
 
 if __name__ == "__main__":
