@@ -148,6 +148,15 @@ def test_load_and_save_is_the_identity(kind: str, tmp_path: Path) -> None:
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
+@pytest.mark.parametrize("device", available_devices())
+@pytest.mark.parametrize("dtype", [DType.Q8, DType.Q4])
+def test_a_product_without_terms(dtype: DType, device: str) -> None:
+    with open_backend(device) as backend:
+        c = backend.from_numpy(np.array([1.0, -2.0, 4.0, 0.5], np.float32))
+        backend.gemm(c, backend.buffer(DType.F32, 0), backend.buffer(dtype, 0), False, True, 2, 2, 0, 2, 0, 0, 1.0, 0.5)
+        assert backend.download(c).tolist() == [0.5, -1.0, 2.0, 0.25]
+
+
 def test_fresh_weights_are_the_quantized_fresh_weights(tmp_path: Path) -> None:
     backend = ReferenceBackend()
     MoETransformer(SMALL, backend, seed=5).save(tmp_path / "float")

@@ -42,7 +42,7 @@ def _load_b(b: ReferenceBuffer, shape: tuple[int, ...], strides: tuple[int, ...]
     """The window's values as f32; blocks are dequantized first."""
     if not b.dtype.is_quantized:
         return load(b, shape, strides)
-    blocks = b.data.reshape(b.count // QUANT_BLOCK, -1)
+    blocks = b.data.reshape(-1, b.dtype.storage_count(QUANT_BLOCK))
     return strided_window(dequantized(blocks, b.dtype).ravel(), shape, strides)
 
 
