@@ -88,7 +88,7 @@ def test_generated_text(runs: Runs, name: str, sampling: str) -> None:
 
     def generate(language: Language) -> tuple[bytes, bytes]:
         common = (
-            "generate", "--model", runs.folder(name, language.name), "--prompt", PROMPT, "--max-new-tokens", 24,
+            "generate", "--model", runs.folder(name, language.name), "--prompt", PROMPT, "--max-new-tokens", 13,
             "--device", "cpu", "--threads", 1, *SAMPLING[sampling],
         )  # fmt: skip
         return language.succeed(*common), without_wall_clock(language.succeed(*common, "--json"))
