@@ -75,7 +75,7 @@ def test_library_of_another_abi(languages: list[Language], tmp_path: Path) -> No
     """It is asked for its version before anything else, and refused by it."""
     source, library = tmp_path / "other.c", tmp_path / "libother.so"
     source.write_text("int cunn_abi_version(void) { return 99; }\n")
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+    subprocess.run(["c++", "-x", "c", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
     said = {}
     for language in languages:
         other = replace(language, environment={**language.environment, "CUNN_LIBRARY": str(library)})
