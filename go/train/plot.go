@@ -4,6 +4,7 @@ import (
 	"image/color"
 	"io"
 	"math"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -28,7 +29,16 @@ func PlotLoss(metrics, out string) error {
 	p := plot.New()
 	p.X.Label.Text, p.Y.Label.Text = "step", "cross entropy, nats per token"
 	p.Legend.Top = true
-	p.Add(plotter.NewGrid())
+	p.Legend.XOffs, p.Legend.YOffs = -vg.Points(8), -vg.Points(8)
+	p.X.Tick.Marker, p.Y.Tick.Marker = plot.TickerFunc(roundTicks), plot.TickerFunc(roundTicks)
+	for _, style := range []*draw.TextStyle{
+		&p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label, &p.Legend.TextStyle,
+	} {
+		style.Font.Variant = "Sans"
+	}
+	grid := plotter.NewGrid()
+	grid.Horizontal.Color, grid.Vertical.Color = color.Gray{0xe0}, color.Gray{0xe0}
+	p.Add(grid)
 	losses := series(lines, "cross_entropy")
 	for _, curve := range []struct {
 		points plotter.XYs
@@ -52,11 +62,28 @@ func PlotLoss(metrics, out string) error {
 		p.Legend.Add(curve.label, line)
 	}
 	canvas := vgimg.NewWith(vgimg.UseWH(8*vg.Inch, 4.5*vg.Inch), vgimg.UseDPI(150))
-	p.Draw(draw.New(canvas))
+	margin := vg.Points(10) // what stands at the edge is drawn whole
+	p.Draw(draw.Crop(draw.New(canvas), margin, -margin, margin, -margin))
 	return files.WriteFile(out, func(w io.Writer) error {
 		_, err := vgimg.PngCanvas{Canvas: canvas}.WriteTo(w)
 		return err
 	})
+}
+
+// roundTicks are the multiples of 1, 2 or 5 times a power of ten that lie in the range, at most ten.
+func roundTicks(low, high float64) []plot.Tick {
+	step := math.Pow(10, math.Floor(math.Log10((high-low)/10)))
+	for _, factor := range []float64{1, 2, 5, 10} {
+		if (high-low)/(step*factor) <= 9 {
+			step *= factor
+			break
+		}
+	}
+	var ticks []plot.Tick
+	for k := math.Ceil(low / step); k*step <= high; k++ {
+		ticks = append(ticks, plot.Tick{Value: k * step, Label: strconv.FormatFloat(k*step, 'g', 6, 64)})
+	}
+	return ticks
 }
 
 func series(lines []*jsonstrict.Object, field string) plotter.XYs {
