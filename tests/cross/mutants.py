@@ -72,7 +72,7 @@ MUTANTS = [
     Mutant("weight of the z loss", LOSSES, CONFIG,
            ("z_coef: float = @", "z_coef: @,", "ZCoef: @,"), "0.001", "0.00101"),
     Mutant("scale of the scores", LOSSES, ATTENTION,
-           ("/ math.sqrt(self.head_dim@)", "(head_dim@ as f64).sqrt()", "float64(c.HeadDim@))"), "", " + 1"),
+           ("/ math.sqrt(self.head_dim@)", "(head_dim as f64@).sqrt()", "float64(c.HeadDim)@)"), "", " + 1.0"),
     Mutant("first decay of AdamW", LOSSES, TRAINER,
            ("beta1: float = @", "beta1: @,", "Beta1: @,"), "0.9", "0.91"),
     Mutant("second decay of AdamW", LOSSES, TRAINER,
