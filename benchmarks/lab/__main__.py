@@ -23,6 +23,7 @@ def main() -> int:
     one.add_argument("--no-processes", action="store_true", help="leave out whole-process cases")
     one.add_argument("--only-processes", action="store_true", help="whole-process cases alone")
     one.add_argument("--rounds", type=int, help=f"rounds over the languages (default {plan.FULL.rounds})")
+    one.add_argument("--minutes", type=float, default=10.0, help="what the cases should take at most (default 10)")
     one.add_argument("--out", type=Path, help="the file to write (default: benchmarks/results/<date>-<cpu>.json)")
     several = commands.add_parser("merge", help="put slices of one run together")
     several.add_argument("slices", type=Path, nargs="+")
@@ -49,6 +50,8 @@ def _run(asked: argparse.Namespace) -> int:
         if asked.rounds < 1:
             raise ValueError(f"--rounds is {asked.rounds}, expected at least 1")
         pace = plan.Pace(**{**vars(pace), "rounds": asked.rounds})
+    if not asked.minutes > 0:
+        raise ValueError(f"--minutes is {asked.minutes}, expected a number above 0")
     names = asked.cases.split(",") if asked.cases else None
     cases = plan.chosen(run.listed("cases"), names, plan.QUICK_CASES if asked.quick else None)
     whole = plan.chosen(run.listed("processes"), None, plan.QUICK_PROCESSES if asked.quick else None)
@@ -56,7 +59,9 @@ def _run(asked: argparse.Namespace) -> int:
         cases = []
     elif asked.no_processes or names is not None:
         whole = []
-    lab = run.Lab(languages, peers, pace, asked.quick, run.clock(lambda text: print(text, flush=True)))
+    lab = run.Lab(
+        languages, peers, pace, asked.quick, 60 * asked.minutes, run.clock(lambda text: print(text, flush=True))
+    )
     lab.prepare()
     result = lab.run(cases, whole)
     out = asked.out or ROOT / "benchmarks" / "results" / f"{result['name']}{'-quick' if asked.quick else ''}.json"

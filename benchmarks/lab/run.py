@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,9 +31,12 @@ Say = Callable[[str], None]
 
 
 class Lab:
-    """`say` hears what is going on, a line at a time."""
+    """`budget`: seconds that the cases should take together; a run that is late makes fewer rounds. `say` hears what is
+    going on, a line at a time."""
 
-    def __init__(self, languages: list[str], peers: list[str], pace: plan.Pace, quick: bool, say: Say) -> None:
+    def __init__(
+        self, languages: list[str], peers: list[str], pace: plan.Pace, quick: bool, budget: float, say: Say
+    ) -> None:
         self.pace = pace
         self.quick = quick
         self.say = say
@@ -44,6 +48,7 @@ class Lab:
         self._languages = languages
         self._peers = peers
         self.peers: dict[str, PeerHarness] = {}
+        self.budget = budget
 
     def prepare(self) -> None:
         """Builds every harness; a language whose tools are missing is skipped with a word. Errors: HarnessError."""
@@ -81,11 +86,21 @@ class Lab:
         described = machine.describe()
         started = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
         self._measure_limits()
-        for number, case in enumerate(cases):
-            self.say(f"case {number + 1} of {len(cases)}: {case['name']}")
-            self._case(case, number)
-        if whole:
-            self._processes(whole)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        case = None
+        began = time.monotonic()
+        try:
+            for number, case in enumerate(cases):
+                elapsed = time.monotonic() - began
+                rounds = plan.rounds_left(self.pace, elapsed, self.budget, number, len(cases))
+                fewer = "" if rounds == self.pace.rounds else f" ({rounds} of {self.pace.rounds} rounds: late)"
+                self.say(f"case {number + 1} of {len(cases)}: {case['name']}{fewer}")
+                self._case(case, number, rounds)
+            case = None
+            if whole:
+                self._processes(whole)
+        except KeyboardInterrupt:
+            self._stopped(case)
         self._measure_limits()
         described["load_after"] = os.getloadavg()[0]
         described["pinned"] = every
@@ -99,20 +114,28 @@ class Lab:
             "runtimes": runtimes(),
             "configs": presets(),
             "skipped": self.skipped,
-            "cases": [*cases, *whole],
+            "cases": [one for one in [*cases, *whole] if any(key[0] == one["name"] for key in self.collected.rows)],
             "limits": self.limits,
             "rows": [results.derive(row) for row in self.collected.rows.values()],
         }
 
-    def _case(self, case: plan.Case, number: int) -> None:
+    def _stopped(self, case: plan.Case | None) -> None:
+        """Keeps what is complete: a case that some languages have not been through says nothing of them."""
+        name = case["name"] if case else "whole processes"
+        self._skip(f"{name} and what comes after", "interrupted")
+        rows = self.collected.rows
+        for key in [key for key in rows if case and key[0] == case["name"]]:
+            del rows[key]
+
+    def _case(self, case: plan.Case, number: int, rounds: int) -> None:
         every = machine.usable()
         counts = [] if self.quick else plan.thread_counts(case, len(every))
         names = list(self.harnesses)
-        for round_ in range(self.pace.rounds):
+        for round_ in range(rounds):
             for language in plan.rotated(names, round_ + number):
                 harness = self.harnesses[language]
                 self._timed(harness, case, plan.rows_of(language, case, self.quick), every)
-                for threads in counts:
+                for threads in counts if round_ == 0 else []:
                     self._timed(harness, case, ["cpu", "library"], machine.pinned(threads))
             for name, peer in self.peers.items():
                 self._timed(peer, case, [f"peer-{name}"], every)
@@ -127,7 +150,8 @@ class Lab:
 
     def _timed(self, harness: Harness, case: plan.Case, rows: list[str], processors: list[int]) -> None:
         with machine.Load() as load:
-            got = harness.run(case["name"], rows, processors, self.pace.seconds, self.pace.samples, self.pace.warmup)
+            seconds = self.pace.seconds if self.quick else max(self.pace.seconds, case.get("seconds", 0.0))
+            got = harness.run(case["name"], rows, processors, seconds, self.pace.samples, self.pace.warmup)
         for row in got:
             if not row.get("threads"):  # 0 said "all"
                 row["threads"] = len(processors)

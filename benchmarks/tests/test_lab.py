@@ -106,6 +106,14 @@ def test_plan() -> None:
         plan.chosen(cases, ["c"], None)
 
 
+def test_a_late_run_makes_fewer_rounds() -> None:
+    rounds = [
+        plan.rounds_left(plan.FULL, elapsed, 600.0, 10, 30) for elapsed in (0.0, 200.0, 290.0, 310.0, 390.0, 410.0)
+    ]
+    assert rounds == [3, 3, 3, 2, 2, 1]
+    assert plan.rounds_left(plan.QUICK, 1e9, 600.0, 0, 30) == 1
+
+
 def test_each_language_is_in_each_place_of_a_round() -> None:
     names = ["python", "rust", "go"]
     orders = [plan.rotated(names, by) for by in range(3)]
