@@ -11,13 +11,10 @@
 #include <string>
 #include <vector>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 #include "../cpu/isa.h"
 #include "../src/ops.h"
 #include "../src/thread_pool.h"
+#include "machine_bench.h"
 
 #define CUNN_DECLARE(isa)                                                                        \
   namespace cunn::cpu::isa {                                                                     \
@@ -63,55 +60,6 @@ double best_of(int64_t repeats, const std::function<void()> &run) {
 
 std::string only;
 
-volatile float sink;
-constexpr int64_t peak_steps = 400000;
-
-#if defined(__x86_64__)
-__attribute__((noinline, target("avx512f"))) void fma_avx512() {
-  __m512 s[12], x = _mm512_set1_ps(0.999f), y = _mm512_set1_ps(1e-3f);
-  for (int i = 0; i < 12; ++i) s[i] = _mm512_set1_ps((float)i);
-  for (int64_t n = 0; n < peak_steps; ++n) {
-#pragma GCC unroll 12
-    for (int i = 0; i < 12; ++i) s[i] = _mm512_fmadd_ps(s[i], x, y);
-  }
-  for (int i = 1; i < 12; ++i) s[0] = _mm512_add_ps(s[0], s[i]);
-  sink = _mm512_cvtss_f32(s[0]);
-}
-__attribute__((noinline, target("avx2,fma"))) void fma_avx2() {
-  __m256 s[12], x = _mm256_set1_ps(0.999f), y = _mm256_set1_ps(1e-3f);
-  for (int i = 0; i < 12; ++i) s[i] = _mm256_set1_ps((float)i);
-  for (int64_t n = 0; n < peak_steps; ++n) {
-#pragma GCC unroll 12
-    for (int i = 0; i < 12; ++i) s[i] = _mm256_fmadd_ps(s[i], x, y);
-  }
-  for (int i = 1; i < 12; ++i) s[0] = _mm256_add_ps(s[0], s[i]);
-  sink = _mm256_cvtss_f32(s[0]);
-}
-#endif
-// What the scalar build can reach at best: sixteen independent sums that the compiler may vectorise.
-__attribute__((noinline)) void fma_scalar() {
-  float s[16], x = 0.999f, y = 1e-3f;
-  for (int i = 0; i < 16; ++i) s[i] = (float)i;
-  for (int64_t n = 0; n < peak_steps; ++n)
-    for (int i = 0; i < 16; ++i) s[i] = __builtin_fmaf(s[i], x, y);
-  for (int i = 1; i < 16; ++i) s[0] += s[i];
-  sink = s[0];
-}
-
-// The loop that measures the peak of an instruction set, and the multiply-adds it does.
-struct PeakLoop {
-  void (*run)();
-  int64_t multiply_adds;
-};
-PeakLoop peak_loop(Isa isa) {
-#if defined(__x86_64__)
-  if (isa == Isa::avx512) return {fma_avx512, peak_steps * 12 * 16};
-  if (isa == Isa::avx2) return {fma_avx2, peak_steps * 12 * 8};
-#endif
-  (void)isa;
-  return {fma_scalar, peak_steps * 16};
-}
-
 struct Bench {
   ThreadPool pool;
   Scratch scratch, memory;
@@ -123,20 +71,13 @@ struct Bench {
   Bench(int threads, Isa which) : pool(threads), exec{&pool, &scratch, &error, nullptr}, isa(which) {}
 
   void measure_limits() {
-    const PeakLoop loop = peak_loop(isa);
-    double t = best_of(10, [&] { pool.parallel_for(pool.size(), [&](int64_t, int) { loop.run(); }); });
-    peak = 2.0 * (double)loop.multiply_adds * (double)pool.size() / t * 1e-9;
-    const int64_t bytes = int64_t(256) << 20, chunk = int64_t(1) << 20;
+    double flops = 0;
+    double t = best_of(10, [&] { flops = machine_bench::run_peak(pool, isa); });
+    peak = flops / t * 1e-9;
+    const int64_t bytes = int64_t(256) << 20;
     char *data = static_cast<char *>(memory.bytes((size_t)bytes));
     std::memset(data, 1, (size_t)bytes);
-    t = best_of(5, [&] {
-      pool.parallel_for(bytes / chunk, [&](int64_t i, int) {
-        const uint64_t *p = reinterpret_cast<const uint64_t *>(data + i * chunk);
-        uint64_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-        for (int64_t j = 0; j < chunk / 8; j += 8) s0 += p[j], s1 += p[j + 2], s2 += p[j + 4], s3 += p[j + 6];
-        sink = (float)(s0 + s1 + s2 + s3);
-      });
-    });
+    t = best_of(5, [&] { machine_bench::run_read(pool, data, bytes); });
     bandwidth = (double)bytes / t * 1e-9;
     std::printf("%s, %d threads: peak %.1f GFLOP/s, read %.1f GB/s\n", cpu::isa_name(isa), pool.size(), peak, bandwidth);
   }
