@@ -3,8 +3,8 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
 
 use clap::Args;
 use nn_core::json_strict::{Json, Object, dumps};
@@ -14,6 +14,7 @@ use nn_core::text::general;
 use nn_core::tokenizer::Tokenizer;
 use nn_core::{MoEConfig, NNError, files, messages};
 use nn_cuda::open_backend;
+use signal_hook::iterator::Signals;
 
 use crate::arguments::{integer, number, text};
 
@@ -184,15 +185,23 @@ pub fn readable(value: &Json) -> String {
 }
 
 /// Whether Ctrl-C ends the program at once: unless a [`CtrlC`] lives.
-static AT_ONCE: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| Arc::new(AtomicBool::new(true)));
+static AT_ONCE: AtomicBool = AtomicBool::new(true);
 
-/// From here on Ctrl-C ends the program with 130. Where the program was started with that signal
-/// ignored (in the background of a script), it stays ignored.
+/// From here on Ctrl-C ends the program with 130 and leaves nothing half-written. Where the program was
+/// started with that signal ignored (in the background of a script), it stays ignored.
 pub fn end_on_ctrl_c() -> Outcome {
-    if !is_ignored(signal_hook::consts::SIGINT) {
-        let end = signal_hook::flag::register_conditional_shutdown;
-        end(signal_hook::consts::SIGINT, 130, AT_ONCE.clone()).map_err(no_signals)?;
+    if is_ignored(signal_hook::consts::SIGINT) {
+        return Ok(());
     }
+    let mut signals = Signals::new([signal_hook::consts::SIGINT]).map_err(no_signals)?;
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if AT_ONCE.load(Ordering::Relaxed) {
+                files::abandon();
+                signal_hook::low_level::exit(130);
+            }
+        }
+    });
     Ok(())
 }
 

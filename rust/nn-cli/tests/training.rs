@@ -141,6 +141,20 @@ fn ctrl_c_before_the_first_step_leaves_nothing() {
 }
 
 #[test]
+fn ctrl_c_while_a_folder_is_written_leaves_nothing() {
+    let home = tempfile::tempdir().expect("a folder");
+    let out = home.path().join("out").to_string_lossy().into_owned();
+    let init = ["init", "--config", "small", "--out", &out, "--quiet"];
+    let mut child = nn_rs(&[&init[..], &["--device", "reference"]].concat())
+        .spawn()
+        .expect("nn-rs");
+    wait(|| home.path().join(".out.saving/model.safetensors").exists());
+    interrupt(&child);
+    assert_eq!(child.wait().expect("an end").code(), Some(130));
+    assert_eq!(fs::read_dir(home.path()).expect("a folder").count(), 0);
+}
+
+#[test]
 fn text_is_prepared_anew_unless_the_run_is_resumed() {
     let (_home, path) = home();
     let (text, out) = (path("text"), path("out"));

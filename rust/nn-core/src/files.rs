@@ -1,11 +1,16 @@
 //! Files that are either whole or not there: write aside, fsync, rename.
 
+mod aside;
+
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{NNError, Result};
 use crate::messages;
+
+pub use aside::abandon;
+use aside::{Aside, hold};
 
 const SAVING: &str = ".saving";
 const COMPLETE: &str = ".complete";
@@ -105,7 +110,11 @@ pub fn bytes(data: &[u8]) -> impl FnMut(&mut Sink) -> Result<()> + '_ {
 /// it.
 fn write_synced(path: &Path, name: &Path, content: &mut Content) -> Result<()> {
     let failed = |error: io::Error| cannot_write(name, &error);
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(path).map_err(failed)?);
+    let created = {
+        let _held = hold();
+        File::create(path).map_err(failed)?
+    };
+    let mut file = BufWriter::with_capacity(1 << 20, created);
     content(&mut |chunk| file.write_all(chunk).map_err(failed))?;
     file.flush().map_err(failed)?;
     file.get_ref().sync_all().map_err(failed)
@@ -151,12 +160,15 @@ pub fn write_file(path: &Path, content: &mut Content) -> Result<()> {
             &io::Error::from_raw_os_error(libc::ENODEV),
         ));
     }
-    let aside = beside(path);
-    let written = write_synced(&aside, path, content)
-        .and_then(|()| fs::rename(&aside, path).map_err(|error| cannot_write(path, &error)));
+    let aside = Aside::new(beside(path));
+    let renamed = || {
+        let _held = hold();
+        fs::rename(aside.path(), path).map_err(|error| cannot_write(path, &error))
+    };
+    let written = write_synced(aside.path(), path, content).and_then(|()| renamed());
     if written.is_err() {
         // The failure is already being reported; what was written aside is only tidied away.
-        let _ = fs::remove_file(&aside);
+        let _ = fs::remove_file(aside.path());
         return written;
     }
     sync_folder(parent(path)).map_err(|error| cannot_write(path, &error))
@@ -176,7 +188,7 @@ pub struct FolderSave {
     path: PathBuf,
     owned: fn(&str) -> bool,
     exists: bool,
-    aside: PathBuf,
+    aside: Aside,
     committed: bool,
 }
 
@@ -206,7 +218,11 @@ impl FolderSave {
         if aside.exists() {
             fs::remove_dir_all(&aside)?;
         }
-        fs::create_dir(&aside)?;
+        let aside = Aside::new(aside);
+        {
+            let _held = hold();
+            fs::create_dir(aside.path())?;
+        }
         Ok(Self {
             path: path.to_path_buf(),
             owned,
@@ -218,7 +234,8 @@ impl FolderSave {
 
     /// Writes one file.
     pub fn write(&self, name: &str, content: &mut Content) -> Result<()> {
-        write_synced(&self.aside.join(name), &join(&self.path, name), content)
+        let aside = self.aside.path().join(name);
+        write_synced(&aside, &join(&self.path, name), content)
     }
 
     /// Makes the files appear.
@@ -230,23 +247,24 @@ impl FolderSave {
     }
 
     fn publish(&self) -> io::Result<()> {
+        let (_held, aside) = (hold(), self.aside.path());
         if !self.exists {
-            sync_folder(&self.aside)?;
-            fs::rename(&self.aside, &self.path)?;
+            sync_folder(aside)?;
+            fs::rename(aside, &self.path)?;
             return sync_folder(parent(&self.path));
         }
-        let written = names(&self.aside)?;
+        let written = names(aside)?;
         let mut stale: Vec<String> = names(&self.path)?
             .into_iter()
             .filter(|name| (self.owned)(name) && !written.contains(name))
             .collect();
         stale.sort_unstable();
         let lines: String = stale.iter().map(|name| format!("{name}\n")).collect();
-        let mut file = File::create(self.aside.join(STALE))?;
+        let mut file = File::create(aside.join(STALE))?;
         file.write_all(lines.as_bytes())?;
         file.sync_all()?;
-        sync_folder(&self.aside)?;
-        fs::rename(&self.aside, self.path.join(COMPLETE))?;
+        sync_folder(aside)?;
+        fs::rename(aside, self.path.join(COMPLETE))?;
         sync_folder(&self.path)?;
         recover(&self.path)
     }
@@ -256,7 +274,7 @@ impl Drop for FolderSave {
     fn drop(&mut self) {
         if !self.committed {
             // The failure that led here is already being reported.
-            let _ = fs::remove_dir_all(&self.aside);
+            let _ = fs::remove_dir_all(self.aside.path());
         }
     }
 }

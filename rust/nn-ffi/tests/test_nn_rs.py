@@ -63,6 +63,55 @@ def test_tensors_compute_on_the_device(cpu: nn_rs.Backend) -> None:
         x.matmul(x)
 
 
+def test_quantized_weights_give_the_same_bits(cpu: nn_rs.Backend, tmp_path: Path) -> None:
+    from nn.model.checkpoint import load_checkpoint
+    from nn.model.quantize import quantize_checkpoint
+
+    ids = [1, 2, 3, 4, 5, 6, 7, 8]
+    with nn.open_backend("cpu") as backend:
+        quantize_checkpoint(load_checkpoint(GOLDEN), tmp_path / "q8", "q8", backend)
+        want = nn.MoETransformer.load(tmp_path / "q8", backend).forward_ids(ids, 2, 4)
+    assert nn_rs.MoETransformer.load(tmp_path / "q8", cpu).forward_ids(ids, 2, 4).tobytes() == want.tobytes()
+    with pytest.raises(nn_rs.NNError, match="the weights are quantized"):
+        nn_rs.MoETransformer.load(tmp_path / "q8", cpu, training=True)
+
+
+def test_no_argument_is_a_panic(cpu: nn_rs.Backend, tmp_path: Path) -> None:
+    """A panic would come as a BaseException."""
+    model, trained = nn_rs.MoETransformer.tiny(cpu), nn_rs.MoETransformer.tiny(cpu, training=True)
+    huge = 2**62
+    empty, one = np.zeros((0, 4), np.float32), np.ones(1, np.float32)
+    step = np.zeros((1, 1, 4), np.int32)
+    trainer = nn_rs.GpuTrainer(trained, 1, 4)
+    tensor = lambda array: nn_rs.GpuTensor.from_numpy(array, cpu)  # noqa: E731
+    for call in (
+        lambda: nn_rs.open_backend("cpu", 2**63),
+        lambda: nn_rs.open_backend("\0"),
+        lambda: model.forward_ids([], 0, 0),
+        lambda: model.forward_ids([1], huge, huge),
+        lambda: model.forward_ids([-1], 1, 1),
+        lambda: model.generate([], 1),
+        lambda: model.generate([[]], 1),
+        lambda: model.generate([[1]], huge),
+        lambda: model.generate([[1]], 4, temperature=float("nan")),
+        lambda: model.generate([[1]], 4, top_k=-1),
+        lambda: model.save(Path("/proc/no/such/place")),
+        lambda: nn_rs.MoETransformer.load(tmp_path, cpu),
+        lambda: nn_rs.GpuTrainer(model, 1, 4),
+        lambda: nn_rs.GpuTrainer(trained, huge, 0, 4),
+        lambda: nn_rs.GpuTrainer(trained, huge, huge, huge),
+        lambda: trainer.step(step[:, :, :2], step, 1e-3),
+        lambda: trainer.step(step - 1, step, 1e-3),
+        lambda: tensor(empty).matmul(tensor(one)),
+        lambda: tensor(one).add(tensor(empty)),
+        lambda: tensor(np.ones((2, 3), np.float32)).rmsnorm(tensor(one)),
+    ):
+        with pytest.raises(Exception):  # noqa: B017  whatever it is, it must not be a panic
+            call()
+    assert tensor(empty).softmax().numpy().shape == (0, 4)
+    assert tensor(np.float32(2).reshape(())).silu().numpy().shape == ()
+
+
 def test_another_thread_is_told_or_served(cpu: nn_rs.Backend) -> None:
     """A context serves one thread at a time: a second one gets a sentence, never a wrong answer."""
     model = nn_rs.MoETransformer.tiny(cpu)

@@ -34,7 +34,7 @@ pub struct GpuTrainer {
 }
 
 impl GpuTrainer {
-    /// Steps of micro_batches times batch sequences of seq_len. Errors: not_training,
+    /// Steps of micro_batches times batch sequences of seq_len. Errors: not_training, no_ids,
     /// sequence_too_long.
     pub fn new(
         model: Arc<MoETransformer>,
@@ -46,6 +46,9 @@ impl GpuTrainer {
     ) -> Result<Self> {
         if !model.training {
             return Err(messages::not_training());
+        }
+        if [batch, seq_len, micro_batches].contains(&0) {
+            return Err(messages::no_ids());
         }
         if seq_len > model.config.context() {
             return Err(messages::sequence_too_long(seq_len, model.config.context()));

@@ -118,7 +118,7 @@ impl Arguments<'_> {
 }
 
 /// Bytes of a file, at most: Miri interprets, and reads these in a minute.
-const MOST_BYTES: u64 = if cfg!(miri) { 60_000 } else { 1 << 40 };
+const MOST_BYTES: u64 = if cfg!(miri) { 30_000 } else { 1 << 40 };
 
 /// Every case of every file.
 pub fn cases() -> Vec<Case> {
