@@ -23,7 +23,7 @@ def main() -> int:
     one.add_argument("--no-processes", action="store_true", help="leave out whole-process cases")
     one.add_argument("--only-processes", action="store_true", help="whole-process cases alone")
     one.add_argument("--rounds", type=int, help=f"rounds over the languages (default {plan.FULL.rounds})")
-    one.add_argument("--minutes", type=float, default=10.0, help="what the cases should take at most (default 10)")
+    one.add_argument("--minutes", type=float, default=9.0, help="what the cases should take at most (default 9)")
     one.add_argument("--out", type=Path, help="the file to write (default: benchmarks/results/<date>-<cpu>.json)")
     several = commands.add_parser("merge", help="put slices of one run together")
     several.add_argument("slices", type=Path, nargs="+")
