@@ -101,8 +101,10 @@ def demo(session: nox.Session) -> None:
     """Build, train on real text for about two minutes, compare, sample, plot. `-- --minutes N`, `-- --lang rust|go`."""
     if shutil.which("nvidia-smi"):
         session.install(*CUDA_COMPILER)
-        cmake(session, "obj", "-DCMAKE_CUDA_ARCHITECTURES=native")
-    build_library(session)
+        cmake(session, "obj-cuda", "-DCMAKE_CUDA_ARCHITECTURES=native", f"-DCUNN_OUT={BUILD / 'cuda'}")
+        session.env["CUNN_LIBRARY"] = str(BUILD / "cuda" / "libcunn.so")
+    else:
+        build_library(session)
     session.install("-e", "python")
     words = " ".join(session.posargs).replace("=", " ").split()
     if "rust" in words:
