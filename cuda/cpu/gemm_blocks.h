@@ -23,15 +23,15 @@ CUNN_INLINE __m128i load_chunk(const char *p) { return _mm_loadu_si128(reinterpr
 // Four rows' chunks in each 128-bit part; lane r of word[w] is word w of the chunk at row[r] + at. With `few` only the
 // first eight lanes are wanted.
 template <bool few> CUNN_INLINE void load_words(const char *const *row, int64_t at, IVec16 (&word)[4]) {
+  auto pair = [&](int r) __attribute__((always_inline)) {
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(load_chunk(row[r] + at)), load_chunk(row[r + 4] + at), 1);
+  };
 #if CUNN_ISA_LEVEL == 2
   __m512i x[4];
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
-    x[i] = _mm512_castsi128_si512(load_chunk(row[i] + at));
-    x[i] = _mm512_inserti32x4(x[i], load_chunk(row[i + 4] + at), 1);
-    if (few) continue;
-    x[i] = _mm512_inserti32x4(x[i], load_chunk(row[i + 8] + at), 2);
-    x[i] = _mm512_inserti32x4(x[i], load_chunk(row[i + 12] + at), 3);
+    x[i] = _mm512_castsi256_si512(pair(i));
+    if (!few) x[i] = _mm512_inserti64x4(x[i], pair(i + 8), 1);
   }
   const __m512i a = _mm512_unpacklo_epi32(x[0], x[1]), b = _mm512_unpacklo_epi32(x[2], x[3]);
   const __m512i c = _mm512_unpackhi_epi32(x[0], x[1]), d = _mm512_unpackhi_epi32(x[2], x[3]);
@@ -40,11 +40,10 @@ template <bool few> CUNN_INLINE void load_words(const char *const *row, int64_t 
   word[2].v = _mm512_unpacklo_epi64(c, d);
   word[3].v = _mm512_unpackhi_epi64(c, d);
 #else
-  auto half = [&](const char *const *r, __m256i (&w)[4]) __attribute__((always_inline)) {
+  auto half = [&](int r, __m256i (&w)[4]) __attribute__((always_inline)) {
     __m256i x[4];
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i)
-      x[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(load_chunk(r[i] + at)), load_chunk(r[i + 4] + at), 1);
+    for (int i = 0; i < 4; ++i) x[i] = pair(r + i);
     const __m256i a = _mm256_unpacklo_epi32(x[0], x[1]), b = _mm256_unpacklo_epi32(x[2], x[3]);
     const __m256i c = _mm256_unpackhi_epi32(x[0], x[1]), d = _mm256_unpackhi_epi32(x[2], x[3]);
     w[0] = _mm256_unpacklo_epi64(a, b);
@@ -53,8 +52,8 @@ template <bool few> CUNN_INLINE void load_words(const char *const *row, int64_t 
     w[3] = _mm256_unpackhi_epi64(c, d);
   };
   __m256i lo[4], hi[4] = {};
-  half(row, lo);
-  if (!few) half(row + 8, hi);
+  half(0, lo);
+  if (!few) half(8, hi);
 #pragma GCC unroll 4
   for (int w = 0; w < 4; ++w) word[w] = {lo[w], hi[w]};
 #endif
