@@ -32,7 +32,9 @@ QUICK = Pace(rounds=2, seconds=0.05, samples=10, warmup=0.02, processes=3)
 
 def rows_of(language: str, case: Case, quick: bool) -> list[str]:
     """What a language is asked for at all threads; a harness leaves out what does not apply."""
-    rows = ["naive", "library", "reference", "cpu", "cuda"]
+    rows = ["naive", "library", "cpu", "cuda"]
+    if not quick:
+        rows.append("reference")
     if language == "python" and not quick and case["name"] in SCALAR_CASES:
         rows.append("cpu-scalar")
     return rows

@@ -106,6 +106,13 @@ def test_plan() -> None:
         plan.chosen(cases, ["c"], None)
 
 
+def test_rows_of_a_quick_run_are_the_short_ones() -> None:
+    product = {"name": plan.SCALAR_CASES[0]}
+    assert plan.rows_of("python", product, quick=True) == ["naive", "library", "cpu", "cuda"]
+    assert {"reference", "cpu-scalar"} <= set(plan.rows_of("python", product, quick=False))
+    assert "cpu-scalar" not in plan.rows_of("rust", product, quick=False)
+
+
 def test_a_late_run_makes_fewer_rounds() -> None:
     rounds = [
         plan.rounds_left(plan.FULL, elapsed, 600.0, 10, 30) for elapsed in (0.0, 200.0, 290.0, 310.0, 390.0, 410.0)
