@@ -61,6 +61,8 @@ func PlotLoss(metrics, out string) error {
 		p.Add(line)
 		p.Legend.Add(curve.label, line)
 	}
+	widen(&p.X)
+	widen(&p.Y)
 	canvas := vgimg.NewWith(vgimg.UseWH(8*vg.Inch, 4.5*vg.Inch), vgimg.UseDPI(150))
 	margin := vg.Points(10) // what stands at the edge is drawn whole
 	p.Draw(draw.Crop(draw.New(canvas), margin, -margin, margin, -margin))
@@ -68,6 +70,14 @@ func PlotLoss(metrics, out string) error {
 		_, err := vgimg.PngCanvas{Canvas: canvas}.WriteTo(w)
 		return err
 	})
+}
+
+// widen opens an axis whose range is no more than rounding, as that of a loss that stays the same.
+func widen(axis *plot.Axis) {
+	if least := 1e-9 * max(1, math.Abs(axis.Min)); axis.Max-axis.Min < least {
+		middle, half := axis.Min, 0.5*max(1, math.Abs(axis.Min))
+		axis.Min, axis.Max = middle-half, middle+half
+	}
 }
 
 // roundTicks are the multiples of 1, 2 or 5 times a power of ten that lie in the range, at most ten.
@@ -79,9 +89,15 @@ func roundTicks(low, high float64) []plot.Tick {
 			break
 		}
 	}
+	// The multiples are counted by an integer: a float that counts stands still where its ulp is above 1.
+	first := math.Ceil(low / step)
 	var ticks []plot.Tick
-	for k := math.Ceil(low / step); k*step <= high; k++ {
-		ticks = append(ticks, plot.Tick{Value: k * step, Label: strconv.FormatFloat(k*step, 'g', 6, 64)})
+	for i := range 10 {
+		value := (first + float64(i)) * step
+		if !(value <= high) {
+			break
+		}
+		ticks = append(ticks, plot.Tick{Value: value, Label: strconv.FormatFloat(value, 'g', 6, 64)})
 	}
 	return ticks
 }
