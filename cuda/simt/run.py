@@ -42,13 +42,14 @@ def runtime(compiler: str, find: str) -> list[Path]:
     folder = BUILD / (find or "plain")
     folder.mkdir(parents=True, exist_ok=True)
     newest = max(path.stat().st_mtime for path in [*SIMT.glob("src/*"), *SIMT.glob("include/**/*.h")])
-    objects = []
+    objects, outdated = [], []
+    for source in sorted(SIMT.glob("src/*.cpp")):
+        target = folder / (source.stem + ".o")
+        objects.append(target)
+        if not target.is_file() or target.stat().st_mtime < newest:
+            outdated.append([compiler, *FLAGS, *RUNTIME[find], "-c", str(source), "-o", str(target)])
     with ThreadPoolExecutor() as pool:
-        for source in sorted(SIMT.glob("src/*.cpp")):
-            target = folder / (source.stem + ".o")
-            objects.append(target)
-            if not target.is_file() or target.stat().st_mtime < newest:
-                pool.submit(run, [compiler, *FLAGS, *RUNTIME[find], "-c", str(source), "-o", str(target)])
+        list(pool.map(run, outdated))  # asked for, so that a failed compilation ends the command
     return objects
 
 
