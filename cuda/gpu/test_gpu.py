@@ -50,6 +50,21 @@ def test_the_runner_must_reach_its_last_line() -> None:
         native.counts("segmentation fault")
 
 
+@pytest.mark.parametrize(
+    ("status", "summary", "passed"),
+    [
+        (0, "12 passed in 0.5s", True),
+        (0, "12 passed, 3 skipped, 40 deselected in 0.5s", True),
+        (0, "15 skipped in 0.5s", False),
+        (0, "no output", False),
+        (1, "1 failed, 12 passed in 0.5s", False),
+        (5, "40 deselected in 0.5s", False),
+    ],
+)
+def test_pytest_must_have_run_cases(status: int, summary: str, passed: bool) -> None:
+    assert native.pytest_passed(status, summary) is passed
+
+
 def test_without_a_card_one_sentence_says_so(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(HERE), "--library", str(tmp_path / "libcunn.so")], capture_output=True, text=True, check=False, env=os.environ
