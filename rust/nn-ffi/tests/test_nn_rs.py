@@ -109,7 +109,7 @@ def test_no_argument_is_a_panic(cpu: nn_rs.Backend, tmp_path: Path) -> None:
         with pytest.raises(Exception):  # noqa: B017  whatever it is, it must not be a panic
             call()
     assert tensor(empty).softmax().numpy().shape == (0, 4)
-    assert tensor(np.float32(2).reshape(())).silu().numpy().shape == ()
+    assert tensor(np.array(2, np.float32)).silu().numpy().shape == ()
 
 
 def test_another_thread_is_told_or_served(cpu: nn_rs.Backend) -> None:
