@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/cuda-nn/cuda-nn/go/internal/files"
+	"github.com/cuda-nn/cuda-nn/go/internal/messages"
 	"github.com/cuda-nn/cuda-nn/go/tensor"
 )
 
@@ -12,13 +13,16 @@ import (
 //
 // A block of 32 elements of a row becomes a scale and levels, as cunn_quantize says: x about d q, with an error of at most
 // d / 2 and the rounding of d. Everything else is in Config.DType; tokenizer.json comes along. written, unless nil, hears
-// how many tensors are done; what it returns ends the work. Errors: quantized_weights, those of MoEConfig.Validate and of
+// how many tensors are done; what it returns ends the work. Errors: quantized_weights, quantize_replaces, those of MoEConfig.Validate and of
 // SaveCheckpoint, and the device's where an element is not finite.
 func QuantizeCheckpoint(
 	checkpoint *Checkpoint, path, kind string, backend tensor.Backend, written func(count int) error,
 ) (MoEConfig, error) {
 	if err := checkpoint.Config.RequireFloat(checkpoint.Path); err != nil {
 		return MoEConfig{}, err
+	}
+	if files.Exists(files.Join(path, "trainer_state.json")) || files.Same(path, checkpoint.Path) {
+		return MoEConfig{}, messages.QuantizeReplaces(path)
 	}
 	config, err := checkpoint.Config.WithQuantization(kind)
 	if err != nil {

@@ -206,6 +206,10 @@ def quantized_weights(*, where: str, type: str) -> NNError:
     return NNError("quantized_weights", 1, f"{where}: the weights are quantized ({type}), expected f32, bf16 or f16")
 
 
+def quantize_replaces(*, path: str) -> NNError:
+    return NNError("quantize_replaces", 1, f"{path}: holds the weights to quantize or a run to resume, expected another folder")
+
+
 def checkpoint_no_training_state(*, path: str, file: str) -> NNError:
     return NNError("checkpoint_no_training_state", 1, f"{path}: no {file}, expected in a folder to resume from")
 

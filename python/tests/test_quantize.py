@@ -299,6 +299,18 @@ def test_the_command_line_takes_a_quantized_folder(
     assert SafetensorsFile(tmp_path / "logits.safetensors").f32("logits").shape == (1, 3, 259)
 
 
+def test_weights_are_not_replaced_by_their_blocks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = float_folder(tmp_path / "float")
+    run_of = tmp_path / "run"
+    run_of.mkdir()
+    (run_of / "trainer_state.json").write_text("{}")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for out in (model, model / ".." / model.name, run_of):
+        got = sentence(capsys, 1, "quantize", "--model", model, "--out", out, "--type", "q8", *REFERENCE)
+        assert got == f"{out}: holds the weights to quantize or a run to resume, expected another folder"
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
 def test_usage(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base = ("quantize", "--model", model, "--out", tmp_path / "q", *REFERENCE)
     assert sentence(capsys, 2, *base) == "quantize needs --type, see quantize --help"

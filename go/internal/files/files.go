@@ -81,6 +81,16 @@ func Exists(path string) bool {
 	return err == nil
 }
 
+// Same says whether both paths lead to one file or folder that is there.
+func Same(a, b string) bool {
+	first, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	second, err := os.Stat(b)
+	return err == nil && os.SameFile(first, second)
+}
+
 // IsFile says whether there is a regular file at the path.
 func IsFile(path string) bool {
 	info, err := os.Stat(path)

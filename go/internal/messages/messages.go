@@ -254,6 +254,11 @@ func QuantizedWeights(where, kind string) *nn.Error {
 	return &nn.Error{Key: "quantized_weights", ExitCode: 1, Text: where + ": the weights are quantized (" + kind + "), expected f32, bf16 or f16"}
 }
 
+// QuantizeReplaces is the error quantize_replaces.
+func QuantizeReplaces(path string) *nn.Error {
+	return &nn.Error{Key: "quantize_replaces", ExitCode: 1, Text: path + ": holds the weights to quantize or a run to resume, expected another folder"}
+}
+
 // CheckpointNoTrainingState is the error checkpoint_no_training_state.
 func CheckpointNoTrainingState(path, file string) *nn.Error {
 	return &nn.Error{Key: "checkpoint_no_training_state", ExitCode: 1, Text: path + ": no " + file + ", expected in a folder to resume from"}

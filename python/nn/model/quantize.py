@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from nn.model.checkpoint import Checkpoint, checkpoint_entries, save_checkpoint, stored_form
+from nn import messages
+from nn.files import read_bytes
+from nn.model.checkpoint import KIND, Checkpoint, checkpoint_entries, save_checkpoint, stored_form
 from nn.model.config import MoEConfig
 from nn.model.parameters import parameter_specs
 from nn.tensor.backend import Backend
@@ -21,12 +23,16 @@ def quantize_checkpoint(
 ) -> MoEConfig:
     """Writes the folder `path` with `ParameterSpec.quantized` matrices as `type` ("q8" or "q4") and returns its config.
 
-    A block of 32 elements of a row becomes a scale and levels, as cunn_quantize says: x about d q, with an error of at
-    most d / 2 and the rounding of d. Everything else is in `config.dtype`; tokenizer.json comes along. `written` hears
-    how many tensors are done. Errors: quantized_weights, those of `MoEConfig.validate` and of `save_checkpoint`, and
-    the device's where an element is not finite.
+    A block of 32 elements of a row becomes a scale and levels, as cunn_quantize says: x about d q, off by at most half
+    of d (by d where q4 would need a level 8, which it has not) and the rounding of d. Everything else is in
+    `config.dtype`; tokenizer.json comes along. `written` hears how many tensors are done. Errors: quantized_weights,
+    quantize_replaces, those of `MoEConfig.validate` and of `save_checkpoint`, and the device's where an element is not
+    finite.
     """
     checkpoint.config.require_float(checkpoint.path)
+    out = Path(path)
+    if (out / "trainer_state.json").exists() or (out.exists() and out.samefile(checkpoint.path)):
+        raise messages.quantize_replaces(path=str(path))
     config = checkpoint.config.with_quantization(type)
     specs = {spec.name: spec for spec in parameter_specs(config)}
     done = 0
@@ -51,7 +57,7 @@ def quantize_checkpoint(
         return stored
 
     tokenizer = checkpoint.tokenizer_path()
-    save_checkpoint(path, config, fetch, tokenizer=tokenizer.read_bytes() if tokenizer.exists() else None)
+    save_checkpoint(path, config, fetch, tokenizer=read_bytes(tokenizer, KIND) if tokenizer.exists() else None)
     return config
 
 

@@ -294,6 +294,11 @@ pub fn quantized_weights(place: &str, kind: &str) -> NNError {
 }
 
 #[rustfmt::skip]
+pub fn quantize_replaces(path: &str) -> NNError {
+    NNError::new("quantize_replaces", 1, format!("{path}: holds the weights to quantize or a run to resume, expected another folder"))
+}
+
+#[rustfmt::skip]
 pub fn checkpoint_no_training_state(path: &str, file: &str) -> NNError {
     NNError::new("checkpoint_no_training_state", 1, format!("{path}: no {file}, expected in a folder to resume from"))
 }

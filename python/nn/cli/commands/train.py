@@ -188,9 +188,10 @@ def _keep(trainer: Trainer, keep: int) -> None:
     if keep == 0:
         return
     target = trainer.out / f"step-{trainer.step:08d}"
+    aside = trainer.out / f".{target.name}.saving"
     try:
-        aside = trainer.out / f".{target.name}.saving"
-        shutil.rmtree(aside, ignore_errors=True)
+        for left in trainer.out.glob(".step-*.saving"):  # of a run that was killed
+            shutil.rmtree(left)
         aside.mkdir()
         for entry in sorted(trainer.out.iterdir()):
             if entry.is_file() and not entry.name.startswith(".") and entry.suffix in (".json", ".safetensors"):
@@ -202,6 +203,7 @@ def _keep(trainer: Trainer, keep: int) -> None:
         for old in [*kept[: -keep - len(later)], *later]:
             shutil.rmtree(old)
     except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
         raise files.cannot_write(target, error) from None
 
 

@@ -11,6 +11,7 @@ use super::config::MoEConfig;
 use super::parameters::parameter_specs;
 use crate::error::Result;
 use crate::files;
+use crate::messages;
 use crate::tensor::array::narrowed;
 use crate::tensor::{Backend, DType, TensorError};
 
@@ -20,7 +21,7 @@ use crate::tensor::{Backend, DType, TensorError};
 /// A block of 32 elements of a row becomes a scale and levels, as cunn_quantize says: x about d q, with
 /// an error of at most d / 2 and the rounding of d. Everything else is in `config.dtype`;
 /// tokenizer.json comes along. `written` hears how many tensors are done. Errors: quantized_weights,
-/// those of [`MoEConfig::validate`] and of [`save_checkpoint`], and the device's where an element is
+/// quantize_replaces, those of [`MoEConfig::validate`] and of [`save_checkpoint`], and the device's where an element is
 /// not finite.
 pub fn quantize_checkpoint(
     checkpoint: &Checkpoint,
@@ -31,6 +32,10 @@ pub fn quantize_checkpoint(
 ) -> Result<MoEConfig> {
     let place = files::text(&checkpoint.path);
     checkpoint.config.require_float(&place)?;
+    let same = path.exists() && path.canonicalize().ok() == checkpoint.path.canonicalize().ok();
+    if same || path.join("trainer_state.json").exists() {
+        return Err(messages::quantize_replaces(&files::text(path)));
+    }
     let config = checkpoint.config.with_quantization(kind)?;
     let specs: HashMap<_, _> = parameter_specs(&config)
         .into_iter()
