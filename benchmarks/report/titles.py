@@ -55,7 +55,7 @@ _KINDS: dict[str, Title] = {
     "attention": ("Causal attention", "因果的アテンション"),
     "call": ("One call through the binding", "バインディング経由の呼び出し 1 回"),
     "cross_entropy": ("Cross entropy, both ways", "交差エントロピー(順・逆)"),
-    "decode": ("Decode", "デコード"),
+    "decode": ("Prompt and decode", "プロンプト処理とデコード"),
     "forward": ("Forward", "順伝播"),
     "matmul": ("Matrix product", "行列積"),
     "moe_layer": ("MoE layer", "MoE 層"),

@@ -11,13 +11,16 @@ from benchmarks.report.view import View, geometric_mean
 Text = dict[str, str]
 """{"en": ..., "jp": ...}"""
 
+DISTURBED = 0.2
+"""With more than this share of rows flagged as busy or stolen the words begin with a warning."""
+
 NEAR = 0.02
 """Languages within this are called equal; it is what the project promises for `small`."""
 
 
 def insights(view: View) -> list[Text]:
     """One sentence for each thing that was measured."""
-    said = [_call(view), *_agreement(view), *_loops(view), *_blas(view), *_simd(view), *_blocking(view), _path(view),
+    said = [_doubt(view), _call(view), *_agreement(view), *_loops(view), *_blas(view), *_simd(view), *_blocking(view), _path(view),
             *_library(view), *_peers(view), _limit(view), _threads(view), _startup(view), _memory(view), _collector(view)]  # fmt: skip
     return [text for text in said if text is not None]
 
@@ -25,7 +28,10 @@ def insights(view: View) -> list[Text]:
 def learned(view: View) -> list[dict[str, Any]]:
     """Three short paragraphs: the language, the kernels, memory; each {"title": Text, "body": Text}."""
     parts = [
-        (("What the language costs", "言語のコスト"), [_conclusion(view), _call(view), *_agreement(view)[:2]]),
+        (
+            ("What the language costs", "言語のコスト"),
+            [_doubt(view), _conclusion(view), _call(view), *_agreement(view)[:2]],
+        ),
         (
             ("What the kernels give", "カーネルの効果"),
             [_path(view), *_library(view)[:1], *_peers(view)[:1], _limit(view), _threads(view)],
@@ -39,6 +45,18 @@ def learned(view: View) -> list[dict[str, Any]]:
             body = {"en": " ".join(text["en"] for text in said), "jp": "".join(text["jp"] for text in said)}
             shown.append({"title": {"en": english, "jp": japanese}, "body": body})
     return shown
+
+
+def _doubt(view: View) -> Text | None:
+    """A warning where the machine was not left alone."""
+    rows = [row for case in view["cases"] for row in case["rows"]]
+    disturbed = sum(bool({"busy", "stolen"} & set(row["noise"])) for row in rows)
+    if not rows or disturbed <= DISTURBED * len(rows):
+        return None
+    return {
+        "en": f"The machine was not quiet: {disturbed} of {len(rows)} rows are flagged, and the figures are rough.",
+        "jp": f"測定中、マシンには他の処理がありました:{len(rows)} 行のうち {disturbed} 行に印があり、数値はおおまかです。",
+    }
 
 
 def _rows(view: View, name: str) -> list[View]:

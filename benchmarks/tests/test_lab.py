@@ -84,8 +84,28 @@ def test_decode_is_prefill_and_steps() -> None:
     decode = cost({"kind": "decode", "config": "tiny", "batch": 1, "prompt": 1, "new": 4}, c)
     forward = cost({"kind": "forward", "config": "tiny", "batch": 1, "seq": 4}, c)
     assert decode.flop == pytest.approx(forward.flop)
+    assert decode.limit is None  # the prompt's time is in it
     train = cost({"kind": "train", "config": "tiny", "batch": 1, "seq": 4}, c)
     assert train.flop == 3 * forward.flop
+
+
+def test_a_step_of_decoding_reads_the_experts_that_its_batch_meets() -> None:
+    """One token reads its own top_k experts, a large batch every one; what is no expert is read once either way."""
+    c = CONFIGS["tiny"]
+
+    def step(batch: int) -> float:
+        sizes = {"kind": "decode", "config": "tiny", "batch": batch, "prompt": 1}
+        return cost({**sizes, "new": 2}, c).byte - cost({**sizes, "new": 1}, c).byte
+
+    expert = 4.0 * c["n_layers"] * 3 * c["hidden_size"] * c["ffn_size"]
+    row = 4.0 * c["hidden_size"]
+    shared = step(1) - c["top_k"] * expert - row
+    dense = c["hidden_size"] * c["head_dim"] * (2 * c["n_heads"] + 2 * c["n_kv_heads"])
+    layer = dense + c["hidden_size"] * (2 + c["n_experts"])
+    assert shared == pytest.approx(4.0 * (c["n_layers"] * layer + c["hidden_size"] * (1 + c["vocab_size"])))
+    assert step(1000) == pytest.approx(shared + c["n_experts"] * expert + 1000 * row)
+    two = c["top_k"] * (2 - c["top_k"] / c["n_experts"])
+    assert step(2) == pytest.approx(shared + two * expert + 2 * row)
 
 
 def test_every_case_has_a_cost() -> None:

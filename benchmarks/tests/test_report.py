@@ -116,6 +116,16 @@ def test_both_languages_say_the_same_figures(shown: View) -> None:
         assert english - japanese <= {"95"}, (text["en"], text["jp"])
 
 
+def test_a_disturbed_run_says_so_first(shown: View) -> None:
+    assert "not quiet" not in markdown(shown)
+    busy = copy.deepcopy(example())
+    for row in busy["rows"]:
+        row["others"] = 0.5
+    texts = words.insights(view(derived(busy)))
+    assert texts[0]["en"].startswith("The machine was not quiet: ")
+    assert words.learned(view(derived(busy)))[0]["body"]["en"].startswith("The machine was not quiet: ")
+
+
 def test_nothing_is_said_of_what_was_not_measured() -> None:
     little = example()
     little["rows"] = [row for row in little["rows"] if row["case"] == "silu_65536" and row["language"] == "go"]
