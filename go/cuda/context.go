@@ -92,10 +92,10 @@ func (h *held) release() {
 	C.nn_context_destroy(h.library.table, h.raw)
 }
 
-func (h *held) abandon(buffer C.cunn_buffer) {
+func (h *held) abandon(buffers ...C.cunn_buffer) {
 	h.Lock()
 	defer h.Unlock()
-	h.abandoned = append(h.abandoned, buffer)
+	h.abandoned = append(h.abandoned, buffers...)
 }
 
 // ---------------- what it is
@@ -156,12 +156,16 @@ func (b *buffer) Close() error {
 	return b.context.destroyBuffer(b.handle)
 }
 
-// raw is the handle of a buffer, 0 for none.
-func raw(b tensor.Buffer) C.cunn_buffer {
+// own is the handle of a buffer, 0 for none. Each library counts its handles by itself, so that one of another library, or
+// of the reference, may be that of a buffer here: it becomes -1, which no library gives out, and the library says so.
+func (context *Context) own(b tensor.Buffer) C.cunn_buffer {
 	if b == nil {
 		return 0
 	}
-	return C.cunn_buffer(b.Handle())
+	if ours, ok := b.(*buffer); ok && ours.context.table == context.table {
+		return ours.handle
+	}
+	return -1
 }
 
 func (context *Context) adopt(handle C.cunn_buffer, dtype tensor.DType, count int) tensor.Buffer {
@@ -195,8 +199,9 @@ func (context *Context) destroyAbandoned() error {
 		handles, context.held.abandoned = context.held.abandoned, nil
 	}
 	context.held.Unlock()
-	for _, handle := range handles {
+	for i, handle := range handles {
 		if err := context.destroyBuffer(handle); err != nil {
+			context.held.abandon(handles[i:]...) // for the next time
 			return err
 		}
 	}
@@ -222,7 +227,7 @@ func (context *Context) View(whole tensor.Buffer, offset, count int) (tensor.Buf
 		return nil, err
 	}
 	var handle C.cunn_buffer
-	status := C.nn_buffer_view(context.table, context.raw, &handle, raw(whole), C.int64_t(offset), C.int64_t(count))
+	status := C.nn_buffer_view(context.table, context.raw, &handle, context.own(whole), C.int64_t(offset), C.int64_t(count))
 	if err := context.check(status); err != nil {
 		return nil, err
 	}
@@ -245,7 +250,7 @@ func atLeastOne(storage []byte) []byte {
 func (context *Context) Upload(b tensor.Buffer, offset int, storage []byte) error {
 	count := b.DType().CountOf(len(storage))
 	storage = atLeastOne(storage)
-	return context.check(C.nn_buffer_upload(context.table, context.raw, raw(b),
+	return context.check(C.nn_buffer_upload(context.table, context.raw, context.own(b),
 		C.int64_t(offset), C.int64_t(count), unsafe.Pointer(&storage[0])))
 }
 
@@ -253,7 +258,7 @@ func (context *Context) Upload(b tensor.Buffer, offset int, storage []byte) erro
 func (context *Context) Download(storage []byte, b tensor.Buffer, offset int) error {
 	count := b.DType().CountOf(len(storage))
 	storage = atLeastOne(storage)
-	return context.check(C.nn_buffer_download(context.table, context.raw, unsafe.Pointer(&storage[0]), raw(b),
+	return context.check(C.nn_buffer_download(context.table, context.raw, unsafe.Pointer(&storage[0]), context.own(b),
 		C.int64_t(offset), C.int64_t(count)))
 }
 
@@ -284,10 +289,10 @@ func (g *graph) Close() error {
 	return nil
 }
 
-// rawGraph is the handle of a graph, 0 for one of another backend.
-func rawGraph(recorded tensor.Graph) C.cunn_graph {
-	if own, ok := recorded.(*graph); ok {
-		return own.handle
+// ownGraph is the handle of a graph, 0 for one of another library or of the reference.
+func (context *Context) ownGraph(recorded tensor.Graph) C.cunn_graph {
+	if ours, ok := recorded.(*graph); ok && ours.context.table == context.table {
+		return ours.handle
 	}
 	return 0
 }
@@ -322,7 +327,7 @@ func (context *Context) GraphEnd() (tensor.Graph, error) {
 
 // GraphLaunch executes what was recorded.
 func (context *Context) GraphLaunch(recorded tensor.Graph) error {
-	return context.check(C.nn_graph_launch(context.table, context.raw, rawGraph(recorded)))
+	return context.check(C.nn_graph_launch(context.table, context.raw, context.ownGraph(recorded)))
 }
 
 // GraphDump is one line of text per recorded operation.
@@ -331,7 +336,7 @@ func (context *Context) GraphDump(recorded tensor.Graph) (string, error) {
 	text := make([]byte, 1)
 	for {
 		status := C.nn_graph_dump(context.table, context.raw, unsafe.Pointer(&text[0]), &length,
-			rawGraph(recorded), C.int64_t(len(text)))
+			context.ownGraph(recorded), C.int64_t(len(text)))
 		if err := context.check(status); err != nil {
 			return "", err
 		}
