@@ -18,5 +18,8 @@ done
 python=${PYTHON:-python3}
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-"$python" -m benchmarks.lab run "${options[@]}" | tee "$log"
-"$python" -m benchmarks.report make "$(tail -n 1 "$log")"
+status=0
+"$python" -m benchmarks.lab run "${options[@]}" | tee "$log" || status=$?
+result=$(tail -n 1 "$log")
+[[ -f $result ]] && "$python" -m benchmarks.report make "$result"
+exit "$status"

@@ -66,8 +66,10 @@ def _run(asked: argparse.Namespace) -> int:
     result = lab.run(cases, whole)
     out = asked.out or ROOT / "benchmarks" / "results" / f"{result['name']}{'-quick' if asked.quick else ''}.json"
     results.write(result, out)
-    print(out)
-    return 0
+    for sentence in lab.failures:
+        print(f"lab: {sentence}", file=sys.stderr)
+    print(out, flush=True)
+    return 1 if lab.failures else 0
 
 
 def _merge(asked: argparse.Namespace) -> int:

@@ -41,6 +41,7 @@ class Lab:
         self.quick = quick
         self.say = say
         self.skipped: list[dict[str, str]] = []
+        self.failures: list[str] = []
         self.harnesses: dict[str, Harness] = {}
         self.native: NativeHarness | None = None
         self.collected = results.Collector()
@@ -81,7 +82,8 @@ class Lab:
             self._skip("limits and native rows", str(reason))
 
     def run(self, cases: list[plan.Case], whole: list[plan.Case]) -> results.Result:
-        """Errors: HarnessError when a harness finds something wrong, or two languages compute other bits."""
+        """What was measured; `failures` are sentences on harnesses that found something wrong, or on languages that
+        compute other bits. Errors: HarnessError of whole processes."""
         every = machine.usable()
         described = machine.describe()
         started = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
@@ -95,7 +97,10 @@ class Lab:
                 rounds = plan.rounds_left(self.pace, elapsed, self.budget, number, len(cases))
                 fewer = "" if rounds == self.pace.rounds else f" ({rounds} of {self.pace.rounds} rounds: late)"
                 self.say(f"case {number + 1} of {len(cases)}: {case['name']}{fewer}")
-                self._case(case, number, rounds)
+                try:
+                    self._case(case, number, rounds)
+                except (HarnessError, results.ResultError) as wrong:
+                    self._failed(case, str(wrong))
             case = None
             if whole:
                 self._processes(whole)
@@ -123,8 +128,18 @@ class Lab:
         """Keeps what is complete: a case that some languages have not been through says nothing of them."""
         name = case["name"] if case else "whole processes"
         self._skip(f"{name} and what comes after", "interrupted")
+        if case:
+            self._forget(case)
+
+    def _failed(self, case: plan.Case, sentence: str) -> None:
+        """A case that is wrong in one language is timed in none; the other cases go on, and the run ends with 1."""
+        self.failures.append(sentence)
+        self._skip(case["name"], sentence.splitlines()[0])
+        self._forget(case)
+
+    def _forget(self, case: plan.Case) -> None:
         rows = self.collected.rows
-        for key in [key for key in rows if case and key[0] == case["name"]]:
+        for key in [key for key in rows if key[0] == case["name"]]:
             del rows[key]
 
     def _case(self, case: plan.Case, number: int, rounds: int) -> None:

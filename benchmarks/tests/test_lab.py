@@ -16,8 +16,9 @@ import pytest
 
 from benchmarks.lab import machine, plan, results, statistics
 from benchmarks.lab.costs import cost
-from benchmarks.lab.harnesses import ROOT, HarnessError, build, run_pinned
+from benchmarks.lab.harnesses import ROOT, Harness, HarnessError, build, run_pinned
 from benchmarks.lab.processes import launcher, spent
+from benchmarks.lab.run import Lab
 from benchmarks.tests.example import CONFIGS, example, row
 
 
@@ -296,3 +297,29 @@ def test_peak_memory_of_a_process() -> None:
 def test_bootstrap_is_repeatable() -> None:
     samples = list(np.random.default_rng(3).random(20))
     assert statistics.interval(samples) == statistics.interval(samples)
+
+
+class Fake(Harness):
+    """A language that answers at once: two rows, with a checksum of its own where it is told to be wrong."""
+
+    def __init__(self, language: str, wrong: str = "") -> None:
+        super().__init__(language)
+        self.wrong = wrong
+
+    def run(self, case: str, *_: Any) -> list[dict[str, Any]]:
+        checksum = "bb" if case == self.wrong else "aa"
+        return [{**harness_row(self.language, checksum), "case": case}]
+
+
+def test_a_case_that_is_wrong_in_one_language_is_timed_in_none() -> None:
+    lab = Lab([], [], plan.FULL, False, 600.0, lambda text: None)
+    lab.harnesses = {"rust": Fake("rust"), "go": Fake("go", wrong="silu_65536")}
+    cases = [{"name": "matmul_512"}, {"name": "silu_65536"}, {"name": "rmsnorm_512x768"}]
+    result = lab.run(cases, [])
+    assert {row["case"] for row in result["rows"]} == {"matmul_512", "rmsnorm_512x768"}
+    assert [case["name"] for case in result["cases"]] == ["matmul_512", "rmsnorm_512x768"]
+    assert [len(row["rounds"]) for row in result["rows"]] == [plan.FULL.rounds] * 4
+    (sentence,) = lab.failures
+    assert "silu_65536: other bits" in sentence
+    assert {"what": "silu_65536", "why": sentence} in result["skipped"]
+    results.validate(result, "run")
