@@ -35,6 +35,32 @@ CUNN_INLINE void normalize(OutRow<y_type> y, const float *h, const float *w, flo
   each_vector(0, cols, [&](int64_t i, auto part) { y.put(i, load(h + i, part) * scale * load(w + i, part), part); });
 }
 
+// h = x + residual, or x itself; rstd = 1 / sqrt(mean(h^2) + eps); y = (h rstd) w.
+template <bool residual>
+void forward(Exec &exec, Floats y, float *h, float *rstd, const float *x, const float *residual_in, ConstFloats weight,
+             int64_t rows, int64_t cols, float eps) {
+  if (cols <= 0) return;
+  const float *w = widen(exec, weight, cols);
+  with_float(y.dtype, [&](auto t) {
+    split_rows(exec, rows, cols, kMoveGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        const float *row = x + r * cols;
+        Vec16 sum = zero();
+        each_vector(0, cols, [&](int64_t i, auto part) {
+          Vec16 v = load(row + i, part);
+          if constexpr (residual) {
+            v = v + load(residual_in + r * cols + i, part);
+            store(h + r * cols + i, v, part);
+          }
+          sum = fma(v, v, sum);
+        });
+        rstd[r] = rstd_of(sum, cols, eps);
+        normalize(OutRow<decltype(t)::value>(y.data, r * cols), residual ? h + r * cols : row, w, rstd[r], cols);
+      }
+    });
+  });
+}
+
 // dx = rstd (g - xh mean(g xh)) + dh, g = dy w, xh = x rstd; dw[c] += dy xh for the chunk's partial sum.
 template <bool residual>
 CUNN_INLINE void backward_row(float *dx, float *dw, const float *dy, const float *dh, const float *x, const float *w,
@@ -87,23 +113,7 @@ void backward(Exec &exec, float *dx, float *dw, const float *dy, const float *dh
 }  // namespace
 
 void rmsnorm_forward(Exec &exec, const RmsnormForward &op) {
-  const int64_t cols = op.cols;
-  if (cols <= 0) return;
-  const float *w = widen(exec, op.w, cols);
-  with_float(op.y.dtype, [&](auto t) {
-    split_rows(exec, op.rows, cols, kMoveGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        const float *x = op.x + r * cols;
-        Vec16 sum = zero();
-        each_vector(0, cols, [&](int64_t i, auto part) {
-          Vec16 v = load(x + i, part);
-          sum = fma(v, v, sum);
-        });
-        op.rstd[r] = rstd_of(sum, cols, op.eps);
-        normalize(OutRow<decltype(t)::value>(op.y.data, r * cols), x, w, op.rstd[r], cols);
-      }
-    });
-  });
+  forward<false>(exec, op.y, nullptr, op.rstd, op.x, nullptr, op.w, op.rows, op.cols, op.eps);
 }
 
 void rmsnorm_backward(Exec &exec, const RmsnormBackward &op) {
@@ -111,25 +121,7 @@ void rmsnorm_backward(Exec &exec, const RmsnormBackward &op) {
 }
 
 void rmsnorm_residual_forward(Exec &exec, const RmsnormResidualForward &op) {
-  const int64_t cols = op.cols;
-  if (cols <= 0) return;
-  const float *w = widen(exec, op.w, cols);
-  with_float(op.y.dtype, [&](auto t) {
-    split_rows(exec, op.rows, cols, kMoveGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        const float *x = op.x + r * cols, *residual = op.residual + r * cols;
-        float *h = op.h + r * cols;
-        Vec16 sum = zero();
-        each_vector(0, cols, [&](int64_t i, auto part) {
-          Vec16 v = load(x + i, part) + load(residual + i, part);
-          store(h + i, v, part);
-          sum = fma(v, v, sum);
-        });
-        op.rstd[r] = rstd_of(sum, cols, op.eps);
-        normalize(OutRow<decltype(t)::value>(op.y.data, r * cols), h, w, op.rstd[r], cols);
-      }
-    });
-  });
+  forward<true>(exec, op.y, op.h, op.rstd, op.x, op.residual, op.w, op.rows, op.cols, op.eps);
 }
 
 void rmsnorm_residual_backward(Exec &exec, const RmsnormResidualBackward &op) {
