@@ -3,6 +3,7 @@
 
 #include "../kernels/cuda_device.h"
 #include "../src/abi.h"
+#include "src/card.h"
 
 namespace cunn {
 
@@ -26,7 +27,7 @@ const char* device_note(int32_t kind) {
     case CUNN_CPU: case CUNN_CUDA: return "this is libcunn-simt, which has the simt device only; open libcunn.so instead";
     case CUNN_SIMT:
       if (!processor_can_run_it()) return "this libcunn-simt is for processors with AVX2 and FMA; build it on this machine without -march=x86-64-v3";
-      return cuda::device_note();
+      return simt::card() ? cuda::device_note() : simt::card_note();
   }
   return "there is no such kind of device";
 }

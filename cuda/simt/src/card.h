@@ -16,4 +16,7 @@ constexpr size_t kMaxStaticShared = 48 << 10;  // on every card
 // Null when the environment names a card that is not in the table.
 const Card* card();
 
+// Which name that was, and the cards there are; empty when there is a card.
+const char* card_note();
+
 }  // namespace simt

@@ -30,7 +30,7 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
-  if (!value || device != 0) return cudaErrorInvalidValue;
+  if (!value || device != 0 || !card()) return cudaErrorInvalidValue;
   switch (attribute) {
     case cudaDevAttrWarpSize: *value = warpSize; return cudaSuccess;
     case cudaDevAttrMultiProcessorCount: *value = int(std::thread::hardware_concurrency()); return cudaSuccess;
@@ -42,7 +42,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  if (!properties || device != 0) return cudaErrorInvalidValue;
+  if (!properties || device != 0 || !card()) return cudaErrorInvalidValue;
   *properties = {};
   std::strcpy(properties->name, "simt (CUDA kernels executed on the host, not a GPU)");
   size_t free_bytes = 0;

@@ -200,6 +200,7 @@ cudaError_t run_grid(const LaunchShape& shape, const std::function<void()>& body
 
 // Empty when a card would accept the shape.
 std::string refusal(const LaunchShape& shape) {
+  if (!card()) return card_note();  // so that whatever runs in a launch has a card
   const dim3 g = shape.grid, b = shape.block;
   if (b.x == 0 || b.y == 0 || b.z == 0 || b.x > 1024 || b.y > 1024 || b.z > 64 || uint64_t(b.x) * b.y * b.z > 1024)
     return format("a block of %u x %u x %u threads", b.x, b.y, b.z);
@@ -237,6 +238,10 @@ void set_threads(int threads) {
 }  // namespace simt
 
 cudaError_t simt_func_set_attribute(const void* function, cudaFuncAttribute attribute, int value) {
+  if (!simt::card()) {
+    simt::set_last_error(cudaErrorInvalidConfiguration, simt::format("shared memory cannot be asked for with %s", simt::card_note()));
+    return cudaErrorInvalidConfiguration;
+  }
   if (!function || attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || size_t(value) > simt::card()->max_shared)
     return cudaErrorInvalidValue;
   std::lock_guard<std::mutex> lock(simt::attributes_mutex);
