@@ -1,6 +1,8 @@
 package train
 
 import (
+	"math"
+
 	"github.com/cuda-nn/cuda-nn/go/internal/messages"
 	"github.com/cuda-nn/cuda-nn/go/model"
 	"github.com/cuda-nn/cuda-nn/go/tensor"
@@ -64,11 +66,11 @@ func NewGpuTrainer(m *model.MoETransformer, batch, seqLen int, options GpuTraine
 		return nil, err
 	}
 	t.step = model.NewRecordedStep(m.Backend, m, t.run)
-	rows := batch * seqLen
-	if t.IDs, err = m.Backend.Buffer(tensor.I32, t.MicroBatches*rows); err != nil {
+	rows := saturatedProduct(batch, seqLen)
+	if t.IDs, err = m.Backend.Buffer(tensor.I32, saturatedProduct(t.MicroBatches, rows)); err != nil {
 		return nil, err
 	}
-	if t.Targets, err = m.Backend.Buffer(tensor.I32, t.MicroBatches*rows); err != nil {
+	if t.Targets, err = m.Backend.Buffer(tensor.I32, saturatedProduct(t.MicroBatches, rows)); err != nil {
 		return nil, err
 	}
 	for a := range t.MicroBatches {
@@ -80,6 +82,14 @@ func NewGpuTrainer(m *model.MoETransformer, batch, seqLen int, options GpuTraine
 		t.ids, t.targets = append(t.ids, ids), append(t.targets, targets)
 	}
 	return t, nil
+}
+
+// saturatedProduct is that of counts of at least 0, the largest integer where it is more: no device has so many elements.
+func saturatedProduct(a, b int) int {
+	if b > 0 && a > math.MaxInt/b {
+		return math.MaxInt
+	}
+	return a * b
 }
 
 // Step is one optimizer step on ids, targets [micro_batches, batch, seq_len] (target -1: does not count).

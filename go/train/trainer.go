@@ -171,13 +171,13 @@ func NewTrainer(
 	t := &Trainer{
 		Model: m, Data: data, Options: options, Out: files.Plain(out), TrainTokens: tokens, Schedule: options.Schedule(),
 	}
-	size := options.Accumulate * options.Batch * options.SeqLen
-	t.ids, t.targets = make([]int32, size), make([]int32, size)
 	t.Gpu, err = NewGpuTrainer(m, options.Batch, options.SeqLen,
 		GpuTrainerOptions{MicroBatches: options.Accumulate, Optimizer: &config})
 	if err != nil {
 		return nil, err
 	}
+	size := t.Gpu.IDs.Count() // the device has it, so that the product is one
+	t.ids, t.targets = make([]int32, size), make([]int32, size)
 	if resume != nil {
 		if err := t.restore(resume); err != nil {
 			return nil, tensor.First(err, t.Gpu.Close())

@@ -3,6 +3,8 @@ package train
 import (
 	"bytes"
 	"context"
+	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -316,6 +318,33 @@ func BenchmarkStep(b *testing.B) {
 	for b.Loop() {
 		if _, err := trainer.Step(ids, targets, 1e-3); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// A batch that no device holds is the device's sentence, before any of it is made on the host.
+func TestBatchesThatAreTooLarge(t *testing.T) {
+	data := prepared(t)
+	m, err := model.NewMoETransformer(model.TinyMoEConfig(), testdevices.Open(t, cuda.Devices()[0], cuda.Options{}),
+		model.Options{Training: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, accumulate := range []int{1 << 16, 1<<31 - 1} { // the second one's product wraps around to a small one
+		options := shortRun()
+		options.Batch, options.Accumulate, options.SeqLen = 1<<31-1, accumulate, 64
+		trainer, err := NewTrainer(m, data, options, t.TempDir(), nil)
+		var failure *tensor.BackendError
+		if !errors.As(err, &failure) || trainer != nil {
+			t.Errorf("accumulate %d: got %v", accumulate, err)
+		} else if failure.Status != tensor.OutOfMemory && failure.Status != tensor.InvalidArgument {
+			t.Errorf("accumulate %d: status %d, %s", accumulate, failure.Status, failure.Text)
+		}
+	}
+	for _, c := range [][3]int{{3, 4, 12}, {0, math.MaxInt, 0}, {math.MaxInt, 0, 0}, {math.MaxInt, 1, math.MaxInt},
+		{1 << 32, 1 << 31, math.MaxInt}, {1 << 32, 1 << 32, math.MaxInt}} {
+		if got := saturatedProduct(c[0], c[1]); got != c[2] {
+			t.Errorf("%d times %d is %d", c[0], c[1], got)
 		}
 	}
 }
