@@ -57,7 +57,6 @@ def cost(case: Case, config: dict[str, int] | None = None) -> Cost:
 
 
 def _model(case: Case, c: dict[str, int]) -> Cost:
-    weights = 4.0 * (_token_weights(c) * c["n_layers"] + c["vocab_size"] * c["hidden_size"])
     every = 4.0 * (_layer_weights(c) * c["n_layers"] + 2 * c["vocab_size"] * c["hidden_size"])
     match case["kind"]:
         case "moe_layer":
@@ -73,9 +72,19 @@ def _model(case: Case, c: dict[str, int]) -> Cost:
             batch, new = case["batch"], case["new"]
             prefill = _forward(c, batch, 0, case["prompt"] - 1, logits=0)
             steps = sum(_forward(c, batch, case["prompt"] - 1 + i, 1) for i in range(new))
-            read = min(every, batch * weights) * new + (every if case["prompt"] > 1 else 0)
-            return Cost(prefill + steps, read, "read")
+            # The prompt's part of the time is no reading of weights a step: no one limit bounds the sum.
+            return Cost(prefill + steps, _step_bytes(c, batch) * new + (every if case["prompt"] > 1 else 0), None)
     raise ValueError(f"{case['kind']} is no kind of case")
+
+
+def _step_bytes(c: dict[str, int], batch: int) -> float:
+    """What one step of decoding reads: attention, norms, router and LM head once for the whole batch, the experts that
+    `batch` independent tokens are expected to meet, E (1 - (1 - k/E)^batch), and a token's row of the embedding each.
+    """
+    h, e = c["hidden_size"], c["n_experts"]
+    met = e * (1.0 - (1.0 - c["top_k"] / e) ** batch)
+    layer = _attention_weights(c) + 2 * h + h * e + 3 * met * h * c["ffn_size"]
+    return 4.0 * (layer * c["n_layers"] + h + c["vocab_size"] * h + batch * h)
 
 
 def _token_weights(c: dict[str, int]) -> int:
