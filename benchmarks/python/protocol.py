@@ -20,13 +20,15 @@ class ProtocolError(Exception):
 @dataclass(frozen=True)
 class Protocol:
     """BENCH_CASES, BENCH_ROWS (comma lists, empty: all), BENCH_OUT, BENCH_SECONDS and BENCH_SAMPLES of a row,
-    BENCH_WARMUP in seconds, BENCH_THREADS (0: all), BENCH_CASES_FILE."""
+    BENCH_LONG_SAMPLES (at least and by default 4) where so many runs would take longer, BENCH_WARMUP in seconds,
+    BENCH_THREADS (0: all), BENCH_CASES_FILE."""
 
     cases: list[Fields]
     rows: tuple[str, ...]
     out: Path | None
     seconds: float
     samples: int
+    long_samples: int
     warmup: float
     threads: int
 
@@ -50,6 +52,7 @@ def protocol() -> Protocol:
         Path(out) if out else None,
         _number("BENCH_SECONDS", 1.0),
         max(10, int(_number("BENCH_SAMPLES", 15))),
+        max(4, int(_number("BENCH_LONG_SAMPLES", 4))),
         _number("BENCH_WARMUP", 0.1),
         int(_number("BENCH_THREADS", 0)),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import checks
 import library
 import naive
 import protocol
-from rows import applies
+from rows import Subject, applies, plan
 
 CASES: dict[str, dict[str, Any]] = {
     "adamw": {"n": 70},
@@ -108,6 +110,55 @@ def test_models_are_held_to_ids_and_bounds() -> None:
         checks.compare_model(ids, b"1234", b"1235")
 
 
+def test_operations_of_devices_are_compared() -> None:
+    for kind in [*CASES, "call"]:
+        one = Fields({"name": kind, "kind": kind, **CASES.get(kind, {})}, "case")
+        with open_backend("reference") as reference, open_backend(DEVICE) as backend:
+            want = output(backend, one)
+            given = checks.inputs(backend, one) if kind in CASES else []
+            checks.compare_devices(one, given, output(reference, one), want, b"")
+            spoiled = np.frombuffer(want, np.float32).copy()
+            spoiled[-1] += 1e-3 * max(1.0, abs(spoiled[-1]))
+            with pytest.raises(AssertionError, match="output"):
+                checks.compare_devices(one, given, spoiled.tobytes(), want, b"")
+
+
+def test_a_training_step_is_that_of_the_other_device() -> None:
+    """No step, half of one, one the other way and one of other gradients are noticed."""
+    one = Fields({"name": "t", "kind": "train", "config": "tiny", "batch": 2, "seq": 3}, "case")
+    with open_backend("reference") as reference, open_backend(DEVICE) as backend:
+        made = work(backend, one)
+        start = made.output()
+        made.run()
+        want, got = made.output(), output(reference, one)
+    checks.compare_devices(one, [], got, want, start)
+    before, after = (np.frombuffer(values, np.float32) for values in (start, want))
+    step = after - before
+    with pytest.raises(AssertionError, match=r"0\.0% of the weights moved"):
+        checks.compare_devices(one, [], start, start, start)
+    for wrong in (before, before + step / 2, before - step, before + np.roll(step, 1)):
+        with pytest.raises(AssertionError, match="made the same step"):
+            checks.compare_devices(one, [], wrong.astype(np.float32).tobytes(), want, start)
+    far = after.copy()
+    far[0] += np.float32(3e-4)
+    with pytest.raises(AssertionError, match="off by"):
+        checks.compare_devices(one, [], far.tobytes(), want, start)
+
+
+def test_how_many_samples() -> None:
+    """As many as asked for, or where a run is long the number that every language takes."""
+    runs: list[float] = []
+
+    def slow() -> None:
+        runs.append(time.perf_counter())
+        time.sleep(0.01)
+
+    subject = Subject(slow, 1.0, 1.0, "call", "", 1, "", None, True, lambda: None)
+    asked = protocol.Protocol([], (), None, 0.001, 10, 5, 0.0, 1)
+    assert plan(subject, asked) == (5, 1)
+    assert plan(subject, replace(asked, seconds=10.0))[0] == 10
+
+
 def test_which_rows_apply() -> None:
     product, model = case("matmul"), Fields({"name": "t", "kind": "train", "config": "tiny"}, "case")
     large = Fields({"name": "t", "kind": "train", "config": "small"}, "case")
@@ -129,6 +180,7 @@ def test_protocol(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert [one.string("name") for one in asked.cases] == ["silu_65536", "matmul_512"]
     assert asked.rows == ("cpu",)
     assert asked.samples == 10
+    assert asked.long_samples == 4
     for variable, value in (("BENCH_ROWS", "walk"), ("BENCH_CASES", "walk"), ("BENCH_SECONDS", "-1")):
         with monkeypatch.context() as changed:
             changed.setenv(variable, value)
