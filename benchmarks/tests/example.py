@@ -109,7 +109,7 @@ def example() -> dict[str, Any]:
 def _case(case: dict[str, Any]) -> list[dict[str, Any]]:
     name, kind = case["name"], case["kind"]
     spent = cost(case, CONFIGS.get(case.get("config", "")))
-    ideal = max(spent.flop / FLOPS, spent.byte / BYTES) / 1.7 if spent.limit else 0.0
+    ideal = max(spent.flop / FLOPS, spent.byte / BYTES) / 1.7
     unit, units = (
         ("call", 1.0) if kind == "call" else ("flop", spent.flop) if spent.limit == "fma" else ("byte", spent.byte)
     )
