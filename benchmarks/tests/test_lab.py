@@ -182,7 +182,7 @@ def spoiled(change: Any) -> dict[str, Any]:
         (lambda r: r["rows"][0].update(language="perl"), "language is perl"),
         (lambda r: r["rows"][0].update(rounds=[[]]), "no samples"),
         (lambda r: r["rows"][0].update(rounds=[[0.0]]), "no samples, or one that is not above 0"),
-        (lambda r: r["rows"][0].update(checked=False), "without its output having been checked"),
+        (lambda r: r["rows"][0].update(checked=False, checksum=None), "without its output having been checked"),
         (lambda r: r["rows"][0].update(case="walk"), "walk is not among the cases"),
         (lambda r: r["rows"].append(r["rows"][0]), "is there twice"),
         (lambda r: r["rows"][0].update(gc_seconds="much"), "gc_seconds is of another type"),
