@@ -282,7 +282,8 @@ func CheckPrompts(m *MoETransformer, prompts [][]int, maxNewTokens int) (int, er
 		if len(prompt) == 0 {
 			return 0, messages.EmptyPrompt()
 		}
-		if length := len(prompt) + maxNewTokens; length > m.Config.Context() {
+		if maxNewTokens > m.Config.Context()-len(prompt) {
+			length := len(prompt) + min(maxNewTokens, math.MaxInt-len(prompt)) // the largest integer where it is more
 			return 0, messages.SequenceTooLong(length, m.Config.Context())
 		}
 		if err := m.CheckIDs(prompt, 1, len(prompt)); err != nil {
