@@ -67,7 +67,10 @@ func (w *word) fault() (string, bool) { return w.text, w.bad }
 
 func (w *word) judge(text string, good bool) { w.text, w.bad = text, !good }
 
-// decimal is ASCII digits that make a 64-bit integer: 010 is ten, 0x10 is nothing.
+// longestInteger is the characters of -9223372036854775808; zeros that make it longer are no number anybody meant.
+const longestInteger = 20
+
+// decimal is ASCII digits that make a 64-bit integer in at most 20 characters: 010 is ten, 0x10 is nothing.
 type decimal struct {
 	word
 	into *int
@@ -78,7 +81,7 @@ func (d *decimal) Type() string   { return "int" }
 func (d *decimal) Set(text string) error {
 	value, err := strconv.Atoi(text)
 	*d.into = value
-	d.judge(text, err == nil)
+	d.judge(text, err == nil && len(text) <= longestInteger)
 	return nil
 }
 
@@ -160,11 +163,13 @@ const alone = "\x00"
 // oneMarkEach is a word with a question mark for each byte that is not UTF-8.
 func oneMarkEach(word string) string {
 	var out strings.Builder
-	for _, r := range word {
-		if r == utf8.RuneError {
+	for len(word) > 0 {
+		r, width := utf8.DecodeRuneInString(word)
+		if r == utf8.RuneError && width == 1 { // U+FFFD itself, of three bytes, stays
 			r = '?'
 		}
 		out.WriteRune(r)
+		word = word[width:]
 	}
 	return out.String()
 }
