@@ -100,7 +100,8 @@ func benchmarkRow(b *testing.B, subjects *maker, c Case, row string) {
 	}
 }
 
-// plan is how many samples, after warming up: about so many seconds in all, never fewer than three.
+// plan is how many samples, after warming up: about so many seconds in all; where that is too short for so many,
+// LongSamples, as in every language.
 func plan(s *subject) (int, error) {
 	started, runs := time.Now(), 0
 	for runs == 0 || time.Since(started) < asked.Warmup {
@@ -113,5 +114,5 @@ func plan(s *subject) (int, error) {
 	if each*float64(asked.Samples) <= 1.5*asked.Seconds {
 		return asked.Samples, nil
 	}
-	return max(3, int(asked.Seconds/each)), nil
+	return asked.LongSamples, nil
 }

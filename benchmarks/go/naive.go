@@ -17,6 +17,8 @@ type loops struct {
 
 func some(rows, stepsPerRow int) int { return max(1, min(rows, mostSteps/max(stepsPerRow, 1))) }
 
+// Elementary functions are those of f64, rounded once: the only ones that Go has, and what Rust's loops call too.
+
 func exp(x float32) float32  { return float32(math.Exp(float64(x))) }
 func sqrt(x float32) float32 { return float32(math.Sqrt(float64(x))) }
 func log(x float32) float32  { return float32(math.Log(float64(x))) }

@@ -15,16 +15,17 @@ import (
 var allRows = []string{"naive", "library", "reference", "cpu", "cpu-scalar", "cuda"}
 
 // Protocol is what the harness is asked to run, by the same variables in every language: BENCH_CASES, BENCH_ROWS (comma
-// lists, empty: all), BENCH_OUT, BENCH_SECONDS and BENCH_SAMPLES of a row, BENCH_WARMUP in seconds, BENCH_THREADS (0: all),
-// BENCH_CASES_FILE.
+// lists, empty: all), BENCH_OUT, BENCH_SECONDS and BENCH_SAMPLES of a row, BENCH_LONG_SAMPLES (at least and by default 4)
+// where so many runs would take longer, BENCH_WARMUP in seconds, BENCH_THREADS (0: all), BENCH_CASES_FILE.
 type Protocol struct {
-	Cases   []Case
-	Rows    []string
-	Out     string
-	Seconds float64
-	Samples int
-	Warmup  time.Duration
-	Threads int
+	Cases       []Case
+	Rows        []string
+	Out         string
+	Seconds     float64
+	Samples     int
+	LongSamples int
+	Warmup      time.Duration
+	Threads     int
 }
 
 // Case is an entry of the case file under its name.
@@ -65,6 +66,7 @@ func ReadProtocol() (Protocol, error) {
 	}{
 		{"BENCH_SECONDS", 1, func(value float64) { p.Seconds = value }},
 		{"BENCH_SAMPLES", 15, func(value float64) { p.Samples = max(10, int(value)) }},
+		{"BENCH_LONG_SAMPLES", 4, func(value float64) { p.LongSamples = max(4, int(value)) }},
 		{"BENCH_WARMUP", 0.1, func(value float64) { p.Warmup = time.Duration(value * float64(time.Second)) }},
 		{"BENCH_THREADS", 0, func(value float64) { p.Threads = int(value) }},
 	} {

@@ -48,7 +48,7 @@ func (m *measurement) row(c Case, row string, s *subject) Row {
 	return Row{
 		Case: c.Name, Language: "go", Row: row, Implementation: s.implementation + ", " + version, Harness: "testing, " + version,
 		Threads: s.threads, ISA: s.isa, Samples: m.samples, Iterations: m.iterations, Fraction: s.share,
-		Units: s.units, Unit: s.unit, Checksum: s.checksum, Checked: true,
+		Units: s.units, Unit: s.unit, Checksum: s.checksum, Checked: s.checked,
 		Allocations: float64(m.spent.objects) / per, AllocatedBytes: float64(m.spent.bytes) / per, GCSeconds: m.spent.gc / per,
 	}
 }

@@ -112,23 +112,80 @@ func TestModelsCompare(t *testing.T) {
 		got, want []byte
 		same      bool
 	}{
-		{"forward", one, near, true}, {"forward", one, far, false}, {"train", one, far, false},
+		{"forward", one, near, true}, {"forward", one, far, false},
 		{"forward", one, nil, false}, {"decode", one, one, true}, {"decode", one, near, false},
 	} {
-		if err := compareModels(c.kind, c.got, c.want); (err == nil) != c.same {
+		if err := compareModels(c.kind, c.got, c.want, nil); (err == nil) != c.same {
 			t.Errorf("%+v: %v", c, err)
 		}
+	}
+}
+
+// A device whose output is off by more than rounding is refused.
+func TestDevicesCompare(t *testing.T) {
+	cases, _ := smallCases(t)
+	makes := &maker{threads: 1}
+	for _, c := range cases {
+		if naive[c.Kind] == nil {
+			continue
+		}
+		if err := makes.expect(c); err != nil {
+			t.Fatal(err)
+		}
+		want := makes.expected.output
+		if err := compareDevices(c, want, want, nil); err != nil {
+			t.Errorf("%s: %v", c.Name, err)
+		}
+		spoiled := slices.Clone(want)
+		spoiled[len(spoiled)-2] ^= 64 // half a binade or more
+		if compareDevices(c, spoiled, want, nil) == nil || compareDevices(c, want[4:], want, nil) == nil {
+			t.Errorf("%s: nobody noticed", c.Name)
+		}
+	}
+}
+
+// No step, half of one, one the other way and a weight that is far off are noticed.
+func TestStepsCompare(t *testing.T) {
+	const lr = 1e-4
+	start, want := make([]float32, 1000), make([]float32, 1000)
+	for i := range start {
+		start[i] = float32(i) / 1000
+		want[i] = start[i] + lr*float32(1-i%3) // one in three stays
+	}
+	other := func(by float32) []float32 {
+		got := slices.Clone(start)
+		for i := range got {
+			got[i] += by * (want[i] - start[i])
+		}
+		return got
+	}
+	few, far := slices.Clone(want), slices.Clone(want)
+	few[0], far[0] = start[0], start[0]+3*lr+lr
+	for _, c := range []struct {
+		name string
+		got  []float32
+		same bool
+	}{
+		{"the step", want, true}, {"one weight the other way", few, true}, {"no step", start, false},
+		{"half a step", other(0.5), false}, {"the other way", other(-1), false}, {"far", far, false},
+	} {
+		if err := compareSteps(c.got, want, start, lr); (err == nil) != c.same {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if compareSteps(start, start, start, lr) == nil {
+		t.Error("two devices that did nothing are equal")
 	}
 }
 
 func TestProtocol(t *testing.T) {
 	_, file := smallCases(t)
 	t.Setenv("BENCH_CASES_FILE", file)
-	for _, variable := range []string{"BENCH_CASES", "BENCH_ROWS", "BENCH_SECONDS", "BENCH_SAMPLES", "BENCH_THREADS"} {
+	for _, variable := range []string{"BENCH_CASES", "BENCH_ROWS", "BENCH_SECONDS", "BENCH_SAMPLES", "BENCH_LONG_SAMPLES", "BENCH_THREADS"} {
 		t.Setenv(variable, "")
 	}
 	p, err := ReadProtocol()
-	if err != nil || len(p.Cases) != 13 || !slices.Equal(p.Rows, allRows) || p.Samples != 15 || p.Seconds != 1 {
+	if err != nil || len(p.Cases) != 13 || !slices.Equal(p.Rows, allRows) || p.Samples != 15 || p.LongSamples != 4 || p.Seconds != 1 {
 		t.Errorf("by default %+v, %v", p, err)
 	}
 	t.Setenv("BENCH_CASES", "silu,adamw,")
