@@ -133,6 +133,16 @@ func held(t *testing.T, backend tensor.Backend) int {
 	return now
 }
 
+// Every sequence has a prompt of its own: equal ones would send a whole batch to the same experts.
+func TestPrompts(t *testing.T) {
+	for _, sequence := range []int{0, 1, 3} {
+		got := promptOf(sequence, 3, 300)
+		if want := [][]int{{0, 7, 14}, {131, 138, 145}, {}, {93, 100, 107}}[sequence]; !slices.Equal(got, want) {
+			t.Errorf("sequence %d: %v, expected %v", sequence, got, want)
+		}
+	}
+}
+
 // Inputs are 2 u - 1 of (seed t, stream data), as in every language.
 func TestInputs(t *testing.T) {
 	backend := tensor.NewReference()

@@ -159,6 +159,15 @@ func prefill(b *builder) Work {
 	return generation(b, batch, prompt, 1, float64(batch*prompt))
 }
 
+// promptOf is a sequence's prompt, its own, so that a step of a batch meets as many experts as different texts do.
+func promptOf(sequence, length, vocabSize int) []int {
+	ids := make([]int, length)
+	for i := range ids {
+		ids[i] = (7*i + 131*sequence) % vocabSize
+	}
+	return ids
+}
+
 func generation(b *builder, batch, prompt, count int, units float64) Work {
 	m := b.model(false)
 	if m == nil {
@@ -166,9 +175,7 @@ func generation(b *builder, batch, prompt, count int, units float64) Work {
 	}
 	prompts := make([][]int, batch)
 	for sequence := range prompts {
-		for i := range prompt {
-			prompts[sequence] = append(prompts[sequence], 7*i%m.Config.VocabSize)
-		}
+		prompts[sequence] = promptOf(sequence, prompt, m.Config.VocabSize)
 	}
 	var made [][]int
 	run := func() (err error) {

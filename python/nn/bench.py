@@ -306,8 +306,10 @@ def _prefill(b: _Builder) -> Work:
 
 
 def _generation(b: _Builder, batch: int, prompt: int, new: int, units: float) -> Work:
+    """Every sequence has a prompt of its own, so that a step of a batch meets as many experts as different texts do."""
     model = b.model()
-    prompts = [[7 * i % model.config.vocab_size for i in range(prompt)]] * batch
+    vocab_size = model.config.vocab_size
+    prompts = [[(7 * i + 131 * sequence) % vocab_size for i in range(prompt)] for sequence in range(batch)]
     ids: list[list[int]] = []
 
     def run() -> None:

@@ -332,7 +332,7 @@ fn moe_layer(b: &Builder) -> Result<Work> {
 fn forward(b: &Builder) -> Result<Work> {
     let [batch, seq] = b.sizes(["batch", "seq"])?;
     let (model, tokens) = (b.model(false)?, tokens_of(batch, seq)?);
-    let ids = b.ids(&ids_of(tokens, 1, model.config.vocab_size))?;
+    let ids = b.ids(&ids_of(tokens, 1, 0, model.config.vocab_size))?;
     let backend = b.backend.clone();
     let last: Rc<RefCell<Option<Buffer>>> = Rc::default();
     let logits = last.clone();
@@ -353,7 +353,7 @@ fn forward(b: &Builder) -> Result<Work> {
 fn train(b: &Builder) -> Result<Work> {
     let [batch, seq] = b.sizes(["batch", "seq"])?;
     let (model, tokens) = (b.model(true)?, tokens_of(batch, seq)?);
-    let ids = ids_of(tokens, 1, model.config.vocab_size);
+    let ids = ids_of(tokens, 1, 0, model.config.vocab_size);
     let mut targets = ids.clone();
     targets
         .chunks_exact_mut(seq)
@@ -379,10 +379,14 @@ fn prefill(b: &Builder) -> Result<Work> {
     generation(b, batch, prompt, 1, batch as f64 * prompt as f64)
 }
 
+/// Every sequence has a prompt of its own, so that a step of a batch meets as many experts as different
+/// texts do.
 fn generation(b: &Builder, batch: usize, prompt: usize, new: usize, units: f64) -> Result<Work> {
     tokens_of(batch, prompt)?;
     let model = b.model(false)?;
-    let prompts = vec![ids_of(prompt, 7, model.config.vocab_size); batch];
+    let prompts: Vec<Vec<i32>> = (0..batch)
+        .map(|sequence| ids_of(prompt, 7, 131 * sequence, model.config.vocab_size))
+        .collect();
     let last: Rc<RefCell<Vec<Vec<i32>>>> = Rc::default();
     let made = last.clone();
     Ok(Work {
@@ -413,9 +417,23 @@ fn tokens_of(batch: usize, seq: usize) -> Result<usize> {
     }
 }
 
-/// factor i mod vocab_size
-fn ids_of(count: usize, factor: usize, vocab_size: usize) -> Vec<i32> {
+/// (factor i + first) mod vocab_size
+fn ids_of(count: usize, factor: usize, first: usize, vocab_size: usize) -> Vec<i32> {
     (0..count)
-        .map(|i| (factor * i % vocab_size) as i32)
+        .map(|i| ((factor * i + first) % vocab_size) as i32)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ids_of;
+
+    /// Equal prompts would send a whole batch to the same experts.
+    #[test]
+    fn every_sequence_has_a_prompt_of_its_own() {
+        let prompt = |sequence: usize| ids_of(3, 7, 131 * sequence, 300);
+        assert_eq!(prompt(0), [0, 7, 14]);
+        assert_eq!(prompt(1), [131, 138, 145]);
+        assert_eq!(prompt(3), [93, 100, 107]);
+    }
 }
