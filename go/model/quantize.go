@@ -21,8 +21,8 @@ func QuantizeCheckpoint(
 	if err := checkpoint.Config.RequireFloat(checkpoint.Path); err != nil {
 		return MoEConfig{}, err
 	}
-	if files.Exists(files.Join(path, "trainer_state.json")) || files.Same(path, checkpoint.Path) {
-		return MoEConfig{}, messages.QuantizeReplaces(path)
+	if err := RequireElsewhere(checkpoint, path); err != nil {
+		return MoEConfig{}, err
 	}
 	config, err := checkpoint.Config.WithQuantization(kind)
 	if err != nil {
@@ -53,6 +53,14 @@ func QuantizeCheckpoint(
 		return storage, err
 	}
 	return config, SaveCheckpoint(path, config, fetch, options)
+}
+
+// RequireElsewhere: Errors: quantize_replaces where path is the checkpoint's own folder or holds a run to resume.
+func RequireElsewhere(checkpoint *Checkpoint, path string) error {
+	if files.Exists(files.Join(path, "trainer_state.json")) || files.Same(path, checkpoint.Path) {
+		return messages.QuantizeReplaces(files.Plain(path))
+	}
+	return nil
 }
 
 // quantized is the blocks of a tensor.

@@ -397,6 +397,7 @@ QUANTIZED = [
     Bad("type", "usage_bad_value", "quantize --model {model} --out {out} --type q5"),
     Bad("no type", "usage_missing_option", "quantize --model {model} --out {out}"),
     Bad("no model", "folder_missing", "quantize --model {home}/none --out {out} --type q4"),
+    Bad("over the weights themselves", "quantize_replaces", "quantize --model {model} --out {model} --type q8"),
     Bad("rows of no whole blocks", "config_bad_value", QUANT),
     Bad("quantized already", "quantized_weights", INIT, quantized()),
     Bad("training quantized weights", "quantized_weights", TRAIN, quantized()),

@@ -31,6 +31,9 @@ func (a *app) quantize() *cobra.Command {
 		if err := checkpoint.Config.RequireFloat(folder); err != nil {
 			return err
 		}
+		if err := model.RequireElsewhere(checkpoint, out); err != nil {
+			return err
+		}
 		config, err := checkpoint.Config.WithQuantization(kind)
 		if err != nil {
 			return err

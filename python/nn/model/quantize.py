@@ -30,9 +30,7 @@ def quantize_checkpoint(
     finite.
     """
     checkpoint.config.require_float(checkpoint.path)
-    out = Path(path)
-    if (out / "trainer_state.json").exists() or (out.exists() and out.samefile(checkpoint.path)):
-        raise messages.quantize_replaces(path=str(path))
+    require_elsewhere(checkpoint, path)
     config = checkpoint.config.with_quantization(type)
     specs = {spec.name: spec for spec in parameter_specs(config)}
     done = 0
@@ -59,6 +57,13 @@ def quantize_checkpoint(
     tokenizer = checkpoint.tokenizer_path()
     save_checkpoint(path, config, fetch, tokenizer=read_bytes(tokenizer, KIND) if tokenizer.exists() else None)
     return config
+
+
+def require_elsewhere(checkpoint: Checkpoint, path: str | Path) -> None:
+    """Errors: quantize_replaces where `path` is the checkpoint's own folder or holds a run to resume."""
+    out = Path(path)
+    if (out / "trainer_state.json").exists() or (out.exists() and out.samefile(checkpoint.path)):
+        raise messages.quantize_replaces(path=str(out))
 
 
 def stored_bytes(config: MoEConfig) -> int:

@@ -11,7 +11,7 @@ from nn.cli.options import path, text
 from nn.cli.progress import ProgressBar
 from nn.model.checkpoint import load_checkpoint
 from nn.model.parameters import parameter_specs
-from nn.model.quantize import quantize_checkpoint, stored_bytes
+from nn.model.quantize import quantize_checkpoint, require_elsewhere, stored_bytes
 
 
 @app.command("quantize")
@@ -25,6 +25,7 @@ def command(model: str, out: str, kind: str, device: str, threads: int, as_json:
         raise messages.usage_bad_value(option="--type", value=kind, expected="q8 or q4")
     checkpoint = load_checkpoint(model)
     checkpoint.config.require_float(model)
+    require_elsewhere(checkpoint, out)
     specs = parameter_specs(checkpoint.config.with_quantization(kind))
     with open_device(device, threads) as backend, ProgressBar("quantize", len(specs), quiet) as bar:
         config = quantize_checkpoint(checkpoint, out, kind, backend, bar.update)

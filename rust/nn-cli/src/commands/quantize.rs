@@ -8,7 +8,7 @@ use nn_core::json_strict::Object;
 use nn_core::messages;
 use nn_core::model::checkpoint::load_checkpoint;
 use nn_core::model::parameters::{ParameterSpec, parameter_specs};
-use nn_core::model::quantize::{quantize_checkpoint, stored_bytes};
+use nn_core::model::quantize::{quantize_checkpoint, require_elsewhere, stored_bytes};
 
 use crate::arguments::{path, text};
 use crate::common::{AsJson, Device, Outcome, Quiet, print_result};
@@ -41,6 +41,7 @@ pub fn run(options: Options) -> Outcome {
     }
     let checkpoint = load_checkpoint(Path::new(&options.model))?;
     checkpoint.config.require_float(&options.model)?;
+    require_elsewhere(&checkpoint, Path::new(&options.out))?;
     let specs = parameter_specs(&checkpoint.config.with_quantization(kind)?);
     let backend = options.device.open()?;
     let mut bar = ProgressBar::new("quantize", specs.len() as u64, options.quiet.quiet);

@@ -32,10 +32,7 @@ pub fn quantize_checkpoint(
 ) -> Result<MoEConfig> {
     let place = files::text(&checkpoint.path);
     checkpoint.config.require_float(&place)?;
-    let same = path.exists() && path.canonicalize().ok() == checkpoint.path.canonicalize().ok();
-    if same || path.join("trainer_state.json").exists() {
-        return Err(messages::quantize_replaces(&files::text(path)));
-    }
+    require_elsewhere(checkpoint, path)?;
     let config = checkpoint.config.with_quantization(kind)?;
     let specs: HashMap<_, _> = parameter_specs(&config)
         .into_iter()
@@ -79,6 +76,15 @@ pub fn quantize_checkpoint(
         SHARD_BYTES,
     )?;
     Ok(config)
+}
+
+/// Errors: quantize_replaces where `path` is the checkpoint's own folder or holds a run to resume.
+pub fn require_elsewhere(checkpoint: &Checkpoint, path: &Path) -> Result<()> {
+    let same = path.exists() && path.canonicalize().ok() == checkpoint.path.canonicalize().ok();
+    if same || path.join("trainer_state.json").exists() {
+        return Err(messages::quantize_replaces(&files::text(&files::plain(path))));
+    }
+    Ok(())
 }
 
 fn stored_dtype(checkpoint: &Checkpoint, name: &str) -> DType {
