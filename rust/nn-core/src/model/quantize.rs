@@ -82,7 +82,9 @@ pub fn quantize_checkpoint(
 pub fn require_elsewhere(checkpoint: &Checkpoint, path: &Path) -> Result<()> {
     let same = path.exists() && path.canonicalize().ok() == checkpoint.path.canonicalize().ok();
     if same || path.join("trainer_state.json").exists() {
-        return Err(messages::quantize_replaces(&files::text(&files::plain(path))));
+        return Err(messages::quantize_replaces(&files::text(&files::plain(
+            path,
+        ))));
     }
     Ok(())
 }
