@@ -8,7 +8,7 @@ use nn_core::model::config::MoEConfig;
 use nn_core::model::generate::{GREEDY, generate};
 use nn_core::model::quantize::{quantize_checkpoint, stored_bytes};
 use nn_core::model::transformer::{MoETransformer, Options};
-use nn_core::tensor::{Array, Backend, DType};
+use nn_core::tensor::{Array, Backend, DType, HostRef};
 
 /// Everything, on one backend.
 pub fn check(backend: &Arc<dyn Backend>) {
@@ -37,6 +37,7 @@ pub fn check(backend: &Arc<dyn Backend>) {
         saved_again(&model, &packed, home.path());
         fresh_weights_are_quantized_alike(&config, &model, backend);
         floats_only(&packed, &stored, backend);
+        a_block_without_a_scale_is_a_sentence(kind, backend);
     }
 }
 
@@ -139,6 +140,23 @@ fn fresh_weights_are_quantized_alike(
     for spec in &fresh.weights.specs {
         let fetch = |model: &MoETransformer| model.weights.fetch(&spec.name).expect("a tensor");
         assert_eq!(fetch(&fresh), fetch(stored), "{}", spec.name);
+    }
+}
+
+fn a_block_without_a_scale_is_a_sentence(kind: &str, backend: &Arc<dyn Backend>) {
+    let dtype = DType::from_label(kind).expect("a dtype");
+    let most = if kind == "q8" { 8_319_008 } else { 524_032 };
+    for wrong in [f32::NAN, f32::INFINITY, -1.01 * most as f32] {
+        let mut values = vec![most as f32; 96];
+        values[70] = wrong;
+        let x = backend.from_host(DType::F32, HostRef::from(&values));
+        let y = backend.buffer(dtype, 96).expect("blocks");
+        let made = backend.quantize(&y, &x.expect("floats"), 96);
+        let error = made.and_then(|()| backend.synchronize());
+        let expected = format!(
+            "quantize: x[64] begins a block without a finite f16 scale, expected magnitudes of at most {most}"
+        );
+        assert_eq!(error.expect_err("an error").to_string(), expected);
     }
 }
 

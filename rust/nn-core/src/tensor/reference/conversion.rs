@@ -153,8 +153,22 @@ impl ReferenceBackend {
         check_blocks(&call, "n", n)?;
         let to = call.out("y", y, &dense(&[n]), QUANTIZED)?;
         let source = call.input("x", x, &dense(&[n]), FLOATS)?;
-        self.submit(call, move |_| {
+        self.submit(call, move |faults| {
             let x = source.floats(n);
+            let levels: u16 = if to.dtype == DType::Q8 { 127 } else { 8 };
+            let finite = |x: &f32| {
+                let scale = f16_from_f32(x.abs() / f32::from(levels));
+                f32_from_f16(scale).is_finite()
+            };
+            let mut blocks = x.chunks(QUANT_BLOCK);
+            if let Some(bad) = blocks.position(|block| !block.iter().all(finite)) {
+                let (at, most) = (bad * QUANT_BLOCK, 65504 * u32::from(levels));
+                let begins = "begins a block without a finite f16 scale";
+                faults.report(format!(
+                    "quantize: x[{at}] {begins}, expected magnitudes of at most {most}"
+                ));
+                return;
+            }
             let blocks: Vec<u8> = x
                 .chunks(QUANT_BLOCK)
                 .flat_map(|block| quantized(block, to.dtype))
