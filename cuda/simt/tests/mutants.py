@@ -5,7 +5,8 @@
 BUILD are CMake build folders (Ninja, CMAKE_EXPORT_COMPILE_COMMANDS=ON) with CUNN_SIMT=ON and CUNN_SANITIZE=thread and address.
 Kinds: barriers (__syncthreads, __syncwarp, cp_async_wait: removed, built for TSan), checks ("if (row >= rows) return;": removed,
 built for ASan) and guards ("if (i < n) y[i] = ...": always taken, built for ASan). A mutant is noticed when the vectors, the
-shapes or the faults fail, when a sanitizer reports, or when it does not end. Sources are never touched.
+shapes or the faults fail, when a sanitizer reports, or when it does not end: not within ten times what the library without a
+mutant needed. That control runs first, once a build and kernel file, and must pass, or nothing is judged. Sources are never touched.
 
 A sample of twelve is judged unless --all asks for every one. survivors.json lists the mutants that nothing can notice, and why;
 the exit status is 1 when another one survives, and with --all also when a listed one was noticed or is gone.
@@ -23,6 +24,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,6 +106,7 @@ class Build:
         self.commands = {Path(c["file"]).name: c for c in commands if "cunn-simt.dir" in c["command"]}
         self.link = self.link_command()
         cache = (folder / "CMakeCache.txt").read_text()
+        self.seconds: dict[str, float] = {}  # of the slowest program of a unit's control run
         self.sanitizer = re.search(r"CUNN_SANITIZE:STRING=(\w+)", cache).group(1)  # type: ignore[union-attr]
 
     def link_command(self) -> list[str]:
@@ -119,8 +122,8 @@ class Build:
         beside = Path(self.link[self.link.index("-o") + 1]).parent / "tests" / name
         return next(path for path in (self.folder / beside, self.folder / "simt" / name) if path.is_file())
 
-    def library(self, mutant: Mutant, work: Path) -> Path | None:
-        """The library with the mutant; None when the compiler refuses it."""
+    def library(self, unit: str, mutant: Mutant | None, work: Path) -> Path | None:
+        """The library whose unit is compiled with the mutant, or as it is; None when the compiler refuses it."""
         mirror = work / "cuda"
         if not mirror.exists():
             mirror.mkdir(parents=True)
@@ -129,8 +132,8 @@ class Build:
         kernels = mirror / "kernels"
         shutil.rmtree(kernels, ignore_errors=True)
         shutil.copytree(KERNELS, kernels)
-        (kernels / mutant.path.name).write_text(mutant.source())
-        unit = INCLUDED_BY.get(mutant.path.name, mutant.path.name)
+        if mutant:
+            (kernels / mutant.path.name).write_text(mutant.source())
         command = self.commands[unit]
         words = shlex.split(command["command"])
         original = words[words.index("-o") + 1]
@@ -148,26 +151,44 @@ class Build:
         subprocess.run(link, cwd=self.folder, check=True, capture_output=True)
         return library
 
-    def notices(self, library: Path, mutant: Mutant, cpu: list[str]) -> str:
-        """What noticed, or an empty text."""
-        stem = Path(INCLUDED_BY.get(mutant.path.name, mutant.path.name)).stem
+    def control(self, unit: str, work: Path, cpu: list[str]) -> None:
+        """The same compilation, link and programs without a mutant, once a unit: ends this program when they do not pass."""
+        if unit in self.seconds:
+            return
+        library = self.library(unit, None, work)
+        found, seconds = ("the compiler", 0.0) if library is None else self.notices(library, unit, cpu, 3600.0)
+        if found:
+            raise SystemExit(f"{unit} without a mutant does not pass in {self.folder} ({found}): nothing noticed there would mean anything")
+        self.seconds[unit] = seconds
+
+    def notices(self, library: Path, unit: str, cpu: list[str], timeout: float) -> tuple[str, float]:
+        """What noticed, or an empty text, and the seconds of the slowest program."""
+        stem = Path(unit).stem
         families = FAMILIES.get(stem, [stem, "edges"])
         runs = [[str(self.program("simt_vectors")), str(library), "simt", str(CUDA / "vectors"), "--largest", "20000", *families]]
         runs.append([str(self.program("simt_faults")), str(library)])
         runs.append([str(self.program("simt_shapes")), str(library), *cpu])
         prefix = ["setarch", "-R"] if self.sanitizer == "thread" else []
+        slowest = 0.0
         # TSan sees a race in any order; a missing check may need one.
         for order in ("parallel",) if self.sanitizer == "thread" else ("parallel", "reverse"):
             for run in runs:
+                started = time.monotonic()
                 try:
-                    done = subprocess.run(prefix + run, env={**os.environ, "CUNN_SIMT_ORDER": order}, capture_output=True, timeout=300, text=True)
+                    done = subprocess.run(prefix + run, env={**os.environ, "CUNN_SIMT_ORDER": order}, capture_output=True, timeout=timeout, text=True)
                 except subprocess.TimeoutExpired:
-                    return "does not end"
+                    return "does not end", slowest
+                slowest = max(slowest, time.monotonic() - started)
                 if "Sanitizer" in done.stderr or "runtime error" in done.stderr:
-                    return "sanitizer"
+                    return "sanitizer", slowest
                 if done.returncode != 0:
-                    return Path(run[0]).name
-        return ""
+                    return Path(run[0]).name, slowest
+        return "", slowest
+
+
+def unit_of(mutant: Mutant) -> str:
+    """The file that is compiled for a mutant."""
+    return INCLUDED_BY.get(mutant.path.name, mutant.path.name)
 
 
 def main() -> int:
@@ -200,8 +221,10 @@ def main() -> int:
     wrong = noticed = refused = explained = 0
     for mutant in mutants:
         key = (mutant.path.name, mutant.kind, mutant.text())
-        library = builds[mutant.kind].library(mutant, options.work.resolve())
-        verdict = "the compiler" if library is None else builds[mutant.kind].notices(library, mutant, cpu)
+        build, unit, work = builds[mutant.kind], unit_of(mutant), options.work.resolve()
+        build.control(unit, work, cpu)
+        library = build.library(unit, mutant, work)
+        verdict = "the compiler" if library is None else build.notices(library, unit, cpu, max(60.0, 10 * build.seconds[unit]))[0]
         reason = listed.get(key, "")
         refused += library is None
         noticed += bool(verdict) and library is not None
