@@ -110,7 +110,10 @@ func NewGenerator(
 	g.samples, errs[5] = tensor.BufferOf(m.Backend, tensor.I64, samples)
 	g.seed, errs[6] = tensor.BufferOf(m.Backend, tensor.I64, []int64{sampling.Seed})
 	g.step = NewRecordedStep(m.Backend, m, g.run)
-	return g, tensor.First(errs[:]...)
+	if err := tensor.First(errs[:]...); err != nil {
+		return nil, tensor.First(err, g.Close())
+	}
+	return g, nil
 }
 
 func repeated[T any](value T, count int) []T {
@@ -230,13 +233,11 @@ func allEnded(tokens []int) bool {
 
 // Close releases the cache and the state of the batch.
 func (g *Generator) Close() error {
-	err := tensor.First(g.step.Close(), g.Cache.Close())
-	for _, buffer := range []tensor.Buffer{
-		g.IDs, g.Finished, g.temperature, g.topK, g.topP, g.samples, g.seed,
-	} {
-		err = tensor.First(err, buffer.Close())
-	}
-	return err
+	return tensor.First(
+		g.step.Close(),
+		g.Cache.Close(),
+		tensor.CloseAll(g.IDs, g.Finished, g.temperature, g.topK, g.topP, g.samples, g.seed),
+	)
 }
 
 func (g *Generator) run() error {

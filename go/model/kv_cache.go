@@ -33,21 +33,19 @@ func NewKVCache(backend tensor.Backend, c MoEConfig, dtype tensor.DType, batch, 
 		for range c.NLayers {
 			buffer, err := backend.Buffer(dtype, count)
 			if err != nil {
-				return nil, err
+				return nil, tensor.First(err, cache.Close())
 			}
 			*side = append(*side, buffer)
 		}
 	}
 	var err error
-	cache.Positions, err = backend.Buffer(tensor.I32, batch)
-	return cache, err
+	if cache.Positions, err = backend.Buffer(tensor.I32, batch); err != nil {
+		return nil, tensor.First(err, cache.Close())
+	}
+	return cache, nil
 }
 
 // Close releases the pages.
 func (c *KVCache) Close() error {
-	err := c.Positions.Close()
-	for layer := range c.K {
-		err = tensor.First(err, c.K[layer].Close(), c.V[layer].Close())
-	}
-	return err
+	return tensor.CloseAll(append(append([]tensor.Buffer{c.Positions}, c.K...), c.V...)...)
 }

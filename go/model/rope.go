@@ -20,11 +20,14 @@ func NewRopeTables(backend tensor.Backend, c MoEConfig) (*RopeTables, error) {
 	var errCos, errSin error
 	r.Cos, errCos = backend.Buffer(tensor.F32, size)
 	r.Sin, errSin = backend.Buffer(tensor.F32, size)
-	return r, tensor.First(
-		errCos,
-		errSin,
-		backend.RoPEFrequencies(r.Cos, r.Sin, r.Context, c.HeadDim, c.RopeTheta, c.NTKAlpha),
-	)
+	err := tensor.First(errCos, errSin)
+	if err == nil {
+		err = backend.RoPEFrequencies(r.Cos, r.Sin, r.Context, c.HeadDim, c.RopeTheta, c.NTKAlpha)
+	}
+	if err != nil {
+		return nil, tensor.First(err, r.Close())
+	}
+	return r, nil
 }
 
 // Forward rotates q [tokens, n_heads, head_dim] and k [tokens, n_kv_heads, head_dim] by their positions.
@@ -42,4 +45,4 @@ func (r *RopeTables) Backward(dq, dk, positions tensor.Buffer, tokens, nHeads, n
 }
 
 // Close releases the tables.
-func (r *RopeTables) Close() error { return tensor.First(r.Cos.Close(), r.Sin.Close()) }
+func (r *RopeTables) Close() error { return tensor.CloseAll(r.Cos, r.Sin) }

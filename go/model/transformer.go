@@ -71,7 +71,7 @@ func NewMoETransformer(config MoEConfig, backend tensor.Backend, options Options
 		Config: config, Backend: backend, DType: options.DType, Training: options.Training, Recompute: options.Recompute,
 	}
 	if err := m.build(options); err != nil {
-		return nil, err
+		return nil, tensor.First(err, m.Close())
 	}
 	return m, nil
 }
@@ -384,13 +384,21 @@ func (m *MoETransformer) WorkspaceVersion() int {
 	return version
 }
 
-// Close releases the model's device memory.
+// Close releases the model's device memory, also that of a model which could not be built to its end.
 func (m *MoETransformer) Close() error {
-	err := m.Scratch.Close()
-	for _, saved := range m.Saved {
-		err = tensor.First(err, saved.Close())
+	err := tensor.CloseAll(m.BalanceLoss, m.ZLoss)
+	for _, workspace := range append([]*layer.Workspace{m.Scratch}, m.Saved...) {
+		if workspace != nil {
+			err = tensor.First(err, workspace.Close())
+		}
 	}
-	return tensor.First(err, m.Rope.Close(), m.Weights.Close(), m.BalanceLoss.Close(), m.ZLoss.Close())
+	if m.Rope != nil {
+		err = tensor.First(err, m.Rope.Close())
+	}
+	if m.Weights != nil {
+		err = tensor.First(err, m.Weights.Close())
+	}
+	return err
 }
 
 // hidden is the input of a block: kept for each in training, two in turn otherwise.

@@ -41,12 +41,12 @@ func NewWeights(backend tensor.Backend, config MoEConfig, dtype tensor.DType, tr
 	if config.isQuantized() {
 		blocks, _ := tensor.DTypeOf(config.Quantization)
 		if w.Blocks, err = backend.Buffer(blocks, w.Layout.NQuantized); err != nil {
-			return nil, err
+			return nil, tensor.First(err, w.Close())
 		}
 	}
 	if training {
 		if w.Gradients, err = backend.Buffer(tensor.F32, w.Layout.Total); err != nil {
-			return nil, err
+			return nil, tensor.First(err, w.Close())
 		}
 	}
 	return w, nil
@@ -140,16 +140,7 @@ func (w *Weights) FetchFrom(flat tensor.Buffer, name string) ([]byte, error) {
 
 // Close releases the buffers and the parameters' views of them.
 func (w *Weights) Close() error {
-	err := w.Values.Close()
-	for _, view := range w.views {
-		err = tensor.First(err, view.Close())
-	}
-	for _, buffer := range []tensor.Buffer{w.Gradients, w.Blocks} {
-		if buffer != nil {
-			err = tensor.First(err, buffer.Close())
-		}
-	}
-	return err
+	return tensor.First(tensor.CloseAll(w.views...), tensor.CloseAll(w.Values, w.Gradients, w.Blocks))
 }
 
 // home is the buffer that a tensor lives in, place its view there.

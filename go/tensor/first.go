@@ -17,3 +17,14 @@ func First(errs ...error) error {
 	}
 	return nil
 }
+
+// CloseAll closes every one of the buffers, passing over those that were not made, and returns the first error.
+func CloseAll(buffers ...Buffer) error {
+	var first error
+	for _, buffer := range buffers {
+		if buffer != nil {
+			first = First(first, buffer.Close())
+		}
+	}
+	return first
+}

@@ -22,7 +22,10 @@ func BufferOf[T Element](backend Backend, dtype DType, values []T) (Buffer, erro
 	if err != nil {
 		return nil, err
 	}
-	return buffer, backend.Upload(buffer, 0, storage)
+	if err := backend.Upload(buffer, 0, storage); err != nil {
+		return nil, First(err, buffer.Close())
+	}
+	return buffer, nil
 }
 
 // Read downloads count elements from offset on into memory of their own.

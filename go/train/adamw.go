@@ -47,6 +47,14 @@ func NewAdamW(backend tensor.Backend, weights *model.Weights, config AdamWConfig
 		return nil, messages.NotTraining()
 	}
 	a := &AdamW{Backend: backend, Weights: weights, Gradients: weights.Gradients, Config: config}
+	if err := a.build(); err != nil {
+		return nil, tensor.First(err, a.Close())
+	}
+	return a, nil
+}
+
+func (a *AdamW) build() (err error) {
+	backend, weights := a.Backend, a.Weights
 	total := weights.Layout.Total
 	for _, wanted := range []struct {
 		into  *tensor.Buffer
@@ -56,25 +64,20 @@ func NewAdamW(backend tensor.Backend, weights *model.Weights, config AdamWConfig
 		{&a.M, tensor.F32, total}, {&a.V, tensor.F32, total}, {&a.LR, tensor.F32, 1}, {&a.Scale, tensor.F32, 1},
 		{&a.Norm, tensor.F32, 1}, {&a.Sum, tensor.F32, 1}, {&a.Nonfinite, tensor.I32, 1}, {&a.Applied, tensor.I64, 1},
 	} {
-		var err error
 		if *wanted.into, err = backend.Buffer(wanted.dtype, wanted.count); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if weights.DType != tensor.F32 {
-		var err error
 		if a.Master, err = backend.Buffer(tensor.F32, total); err != nil {
-			return nil, err
+			return err
 		}
 		if err := backend.Cast(a.Master, weights.Values, total); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	n := weights.Layout.NMatrix
-	matrices, errMatrices := a.part(0, n, config.WeightDecay)
-	norms, errNorms := a.part(n, total-n, 0)
-	a.parts = []*part{matrices, norms}
-	return a, tensor.First(errMatrices, errNorms)
+	return tensor.First(a.part(0, n, a.Config.WeightDecay), a.part(n, total-n, 0))
 }
 
 // ZeroGrad: all gradients to 0.
@@ -112,17 +115,11 @@ func (a *AdamW) State() []Moment {
 
 // Close releases the device memory.
 func (a *AdamW) Close() error {
-	var err error
 	buffers := []tensor.Buffer{a.M, a.V, a.LR, a.Scale, a.Norm, a.Sum, a.Nonfinite, a.Applied, a.Master}
 	for _, p := range a.parts {
 		buffers = append(buffers, p.param, p.master, p.m, p.v, p.grad)
 	}
-	for _, buffer := range buffers {
-		if buffer != nil {
-			err = tensor.First(err, buffer.Close())
-		}
-	}
-	return err
+	return tensor.CloseAll(buffers...)
 }
 
 // part is a range of the flat buffers with one decay.
@@ -132,8 +129,9 @@ type part struct {
 	weightDecay               float64
 }
 
-func (a *AdamW) part(start, count int, weightDecay float64) (*part, error) {
+func (a *AdamW) part(start, count int, weightDecay float64) error {
 	p := &part{start: start, count: count, weightDecay: weightDecay}
+	a.parts = append(a.parts, p)
 	for _, slice := range []struct {
 		into *tensor.Buffer
 		of   tensor.Buffer
@@ -143,8 +141,8 @@ func (a *AdamW) part(start, count int, weightDecay float64) (*part, error) {
 		}
 		var err error
 		if *slice.into, err = a.Backend.View(slice.of, start, count); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return p, nil
+	return nil
 }

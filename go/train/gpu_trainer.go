@@ -50,38 +50,44 @@ func NewGpuTrainer(m *model.MoETransformer, batch, seqLen int, options GpuTraine
 	if seqLen > m.Config.Context() {
 		return nil, messages.SequenceTooLong(seqLen, m.Config.Context())
 	}
-	config := DefaultAdamW
-	if options.Optimizer != nil {
-		config = *options.Optimizer
-	}
 	t := &GpuTrainer{
 		Model: m, Batch: batch, SeqLen: seqLen, MicroBatches: max(options.MicroBatches, 1), Backend: m.Backend,
 		Capture: !options.Eager,
 	}
-	var err error
-	if t.Optimizer, err = NewAdamW(m.Backend, m.Weights, config); err != nil {
-		return nil, err
-	}
-	if t.Loss, err = NewCrossEntropy(m.Backend, m.Config.VocabSize); err != nil {
-		return nil, err
-	}
 	t.step = model.NewRecordedStep(m.Backend, m, t.run)
-	rows := saturatedProduct(batch, seqLen)
-	if t.IDs, err = m.Backend.Buffer(tensor.I32, saturatedProduct(t.MicroBatches, rows)); err != nil {
-		return nil, err
+	config := DefaultAdamW
+	if options.Optimizer != nil {
+		config = *options.Optimizer
 	}
-	if t.Targets, err = m.Backend.Buffer(tensor.I32, saturatedProduct(t.MicroBatches, rows)); err != nil {
-		return nil, err
-	}
-	for a := range t.MicroBatches {
-		ids, errIDs := m.Backend.View(t.IDs, a*rows, rows)
-		targets, errTargets := m.Backend.View(t.Targets, a*rows, rows)
-		if err := tensor.First(errIDs, errTargets); err != nil {
-			return nil, err
-		}
-		t.ids, t.targets = append(t.ids, ids), append(t.targets, targets)
+	if err := t.build(config); err != nil {
+		return nil, tensor.First(err, t.Close())
 	}
 	return t, nil
+}
+
+func (t *GpuTrainer) build(config AdamWConfig) (err error) {
+	if t.Optimizer, err = NewAdamW(t.Backend, t.Model.Weights, config); err != nil {
+		return err
+	}
+	if t.Loss, err = NewCrossEntropy(t.Backend, t.Model.Config.VocabSize); err != nil {
+		return err
+	}
+	rows := saturatedProduct(t.Batch, t.SeqLen)
+	if t.IDs, err = t.Backend.Buffer(tensor.I32, saturatedProduct(t.MicroBatches, rows)); err != nil {
+		return err
+	}
+	if t.Targets, err = t.Backend.Buffer(tensor.I32, saturatedProduct(t.MicroBatches, rows)); err != nil {
+		return err
+	}
+	for a := range t.MicroBatches {
+		ids, errIDs := t.Backend.View(t.IDs, a*rows, rows)
+		targets, errTargets := t.Backend.View(t.Targets, a*rows, rows)
+		t.ids, t.targets = append(t.ids, ids), append(t.targets, targets)
+		if err := tensor.First(errIDs, errTargets); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // saturatedProduct is that of counts of at least 0, the largest integer where it is more: no device has so many elements.
@@ -191,9 +197,13 @@ func (t *GpuTrainer) ForwardBackward() error {
 
 // Close releases what the trainer made; the model stays.
 func (t *GpuTrainer) Close() error {
-	err := tensor.First(t.step.Close(), t.Optimizer.Close(), t.Loss.Close(), t.IDs.Close(), t.Targets.Close())
-	for a := range t.ids {
-		err = tensor.First(err, t.ids[a].Close(), t.targets[a].Close())
+	err := tensor.First(
+		t.step.Close(), tensor.CloseAll(t.ids...), tensor.CloseAll(t.targets...), tensor.CloseAll(t.IDs, t.Targets))
+	if t.Optimizer != nil {
+		err = tensor.First(err, t.Optimizer.Close())
+	}
+	if t.Loss != nil {
+		err = tensor.First(err, t.Loss.Close())
 	}
 	return err
 }

@@ -36,7 +36,10 @@ func NewCrossEntropy(backend tensor.Backend, vocabSize int) (*CrossEntropy, erro
 	var errSum, errCount error
 	c.Sum, errSum = backend.Buffer(tensor.F32, 1)
 	c.Count, errCount = backend.Buffer(tensor.I64, 1)
-	return c, tensor.First(errSum, errCount)
+	if err := tensor.First(errSum, errCount); err != nil {
+		return nil, tensor.First(err, c.Close())
+	}
+	return c, nil
 }
 
 // Reset: sum and count to 0, at the start of a step.
@@ -84,5 +87,5 @@ func (c *CrossEntropy) Mean() (mean float64, count int, err error) {
 
 // Close releases the device memory.
 func (c *CrossEntropy) Close() error {
-	return tensor.First(c.Saved.Close(), c.Sum.Close(), c.Count.Close())
+	return tensor.First(c.Saved.Close(), tensor.CloseAll(c.Sum, c.Count))
 }
