@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 
 	nn "github.com/cuda-nn/cuda-nn/go"
 	"github.com/cuda-nn/cuda-nn/go/cuda"
+	"github.com/cuda-nn/cuda-nn/go/internal/files"
 	"github.com/cuda-nn/cuda-nn/go/internal/jsonstrict"
 	"github.com/cuda-nn/cuda-nn/go/internal/messages"
 	"github.com/cuda-nn/cuda-nn/go/model"
@@ -363,11 +365,15 @@ func parseIDs(text string) ([]int, error) {
 	return ids, nil
 }
 
-// copyFile copies the content of a file.
-func copyFile(target, source string) error {
-	data, err := os.ReadFile(source)
+// copyFile copies the content of a file, in pieces: weights may be more than the memory. Errors: the system's.
+func copyFile(target, source string) (err error) {
+	file, err := os.Open(source)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(target, data, 0o666)
+	defer func() { err = tensor.First(err, file.Close()) }()
+	return files.WriteSynced(target, func(w io.Writer) error {
+		_, err := io.Copy(w, file)
+		return err
+	})
 }

@@ -278,19 +278,28 @@ func keep(trainer *train.Trainer, count int) error {
 	return nil
 }
 
-func keepAs(out, target string, count int) error {
+func keepAs(out, target string, count int) (err error) {
 	_, targetName := files.Split(target)
 	aside := files.Join(out, "."+targetName+".saving")
-	if err := os.RemoveAll(aside); err != nil {
-		return err
-	}
-	if err := os.Mkdir(aside, 0o777); err != nil {
-		return err
-	}
 	entries, err := os.ReadDir(out)
 	if err != nil {
 		return err
 	}
+	for _, entry := range entries { // of a run that was killed
+		if name := entry.Name(); strings.HasPrefix(name, ".step-") && strings.HasSuffix(name, ".saving") {
+			if err := os.RemoveAll(files.Join(out, name)); err != nil {
+				return err
+			}
+		}
+	}
+	if err := os.Mkdir(aside, 0o777); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(aside) // the error of copying is the one to report
+		}
+	}()
 	var kept []string
 	for _, entry := range entries {
 		name := entry.Name()
@@ -304,10 +313,16 @@ func keepAs(out, target string, count int) error {
 			}
 		}
 	}
+	if err := files.SyncFolder(aside); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(target); err != nil {
 		return err
 	}
 	if err := os.Rename(aside, target); err != nil {
+		return err
+	}
+	if err := files.SyncFolder(out); err != nil {
 		return err
 	}
 	slices.Sort(kept)
