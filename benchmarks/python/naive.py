@@ -1,7 +1,8 @@
 """Plain loops over plain lists, as the formula is read: what the language itself costs.
 
-Python's float has 64 bits; that is what its loops compute with. A loop that would take seconds does its first rows
-only: `share` is how much of the work that is, and times are divided by it.
+Python's float has 64 bits; that is what its loops compute with (those of Rust and Go are f32, but for the exponential
+and the logarithm). A loop that would take seconds does its first rows only: `share` is how much of the work that is,
+and times are divided by it.
 """
 
 from __future__ import annotations

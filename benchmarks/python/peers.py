@@ -1,7 +1,8 @@
 """The same operations by other frameworks on this processor: rows that exist where the framework is installed.
 
 Each makes a run from the case's inputs; `result` gives its outputs for the same comparison that NumPy's rows meet.
-Gradients come from the framework's own differentiation.
+Gradients come from the framework's own differentiation. Outputs are written where they were before, as the library's
+are, where the framework can; `name` says where it makes new ones in every run.
 """
 
 from __future__ import annotations
@@ -28,10 +29,15 @@ def installed(row: str) -> bool:
     return importlib.util.find_spec(PEERS[row]) is not None
 
 
-def name(row: str) -> str:
-    """The framework with its version."""
+IN_PLACE = ("adamw", "matmul", "silu", "softmax", "swiglu")
+"""What PyTorch writes into memory that it is given; JAX's arrays are never written again."""
+
+
+def name(row: str, kind: str) -> str:
+    """The framework with its version, and whether it makes its outputs anew in every run of this kind."""
     module: Any = importlib.import_module(PEERS[row])
-    return {"torch": "PyTorch", "jax": "JAX"}[PEERS[row]] + f" {module.__version__}"
+    called = {"torch": "PyTorch", "jax": "JAX"}[PEERS[row]] + f" {module.__version__}"
+    return called if row == "peer-torch" and kind in IN_PLACE else f"{called} (new outputs in every run)"
 
 
 def does(row: str, kind: str) -> bool:
@@ -91,11 +97,13 @@ def _torch(case: Fields, inputs: Inputs, threads: int) -> Loops:
 
         return _loops(both_ways, kept)
     heads = [values.transpose(1, 2) for values in x] if kind == "attention" else []
+    out = torch.empty((x[0].shape[0], x[1].shape[1]) if kind == "matmul" else x[0].shape)
+    silu = torch.ops.aten.silu.out
     calls: dict[str, Callable[[], Any]] = {
-        "matmul": lambda: torch.matmul(x[0], x[1]),
-        "softmax": lambda: torch.softmax(x[0], 1),
-        "silu": lambda: functional.silu(x[0]),
-        "swiglu": lambda: functional.silu(x[0]) * x[1],
+        "matmul": lambda: torch.matmul(x[0], x[1], out=out),
+        "softmax": lambda: torch.softmax(x[0], 1, out=out),
+        "silu": lambda: silu(x[0], out=out),
+        "swiglu": lambda: silu(x[0], out=out).mul_(x[1]),
         "rmsnorm": lambda: functional.rms_norm(x[0], x[1].shape, x[1], 1e-6),
         "attention": lambda: functional.scaled_dot_product_attention(*heads, is_causal=True, enable_gqa=True),
     }

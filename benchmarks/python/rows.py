@@ -139,7 +139,9 @@ class Rows:
             loops = kinds[case.string("kind")](case, expected.inputs)
         loops.run()
         checks.compare(case, expected.inputs, loops, expected.output)
-        implementation = {"naive": "Python loops", "library": f"NumPy {np.__version__}"}.get(row) or peers.name(row)
+        implementation = {"naive": "Python loops", "library": f"NumPy {np.__version__}"}.get(row) or peers.name(
+            row, case.string("kind")
+        )
         several = row in peers.PEERS or (row == "library" and case.string("kind") in BLAS_KINDS)
         threads = self.protocol.threads if several else 1
         return Subject(
