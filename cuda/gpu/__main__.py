@@ -5,7 +5,7 @@
 Steps: conformance (the vectors natively, called and recorded, then from Python), sanitizer (compute-sanitizer's four
 tools, each of which must say that it ran), bits (run to run, alone and in a batch, chunks, recorded against called) and
 timings (against cuBLAS and PyTorch's attention on the same card in the same run). A step that failed does not keep the next
-from running; the exit status is 1 when any did.
+from running; the exit status is 1 when any did, or when a floor of the timings could not be measured (without PyTorch).
 
 --rehearse runs what can run without a card on the simt device with small sizes, to show that this program works.
 """
@@ -51,6 +51,13 @@ def default_out(card: str) -> Path:
     return ROOT / "build" / "gpu" / f"{stem}-{datetime.date.today().isoformat()}.json"
 
 
+def said(result: dict[str, Any]) -> str:
+    """How a step ended; passed is null where nothing failed and something was not measured."""
+    if result["passed"] is None:
+        return f"not measured: {', '.join(result['not_measured'])};"
+    return "passed" if result["passed"] else "FAILED"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="cuda/gpu", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--library", type=Path, help="libcunn.so with the cuda device; build/libcunn.so when not given")
@@ -87,7 +94,7 @@ def main() -> int:
         results["steps"][name] = result
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(results, indent=2) + "\n")
-        print(f"{name}: {'passed' if result['passed'] else 'FAILED'} in {result['seconds']} s{': ' + result['error'] if 'error' in result else ''}", flush=True)
+        print(f"{name}: {said(result)} in {result['seconds']} s{': ' + result['error'] if 'error' in result else ''}", flush=True)
     print(f"results in {out}")
     return 0 if all(step["passed"] for step in results["steps"].values()) else 1
 

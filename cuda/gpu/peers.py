@@ -70,6 +70,14 @@ def attention(batch: int, heads: int, seq: int, d: int) -> float | None:
     return best
 
 
+def copy(n: int) -> float | None:
+    """f32 within the card."""
+    if not here():
+        return None
+    x, y = torch.rand(n, device="cuda"), torch.empty(n, device="cuda")
+    return seconds_of(lambda: y.copy_(x))
+
+
 def softmax(rows: int, cols: int) -> float | None:
     if not here():
         return None

@@ -82,6 +82,26 @@ def test_shares_and_floors() -> None:
     assert timing.row()["reached"] is True
 
 
+def test_a_floor_that_was_not_measured_is_not_reached() -> None:
+    rows = [{"name": name, "share": 1.0, "reached": True} for name in timings.FLOORS]
+    assert timings.judge("NVIDIA H100 80GB HBM3", rows) == {"passed": True, "below_floor": [], "not_measured": []}
+    gemm = timings.Timing("gemm bf16", 2.0, 8.0, "flop", "cuBLAS").row()  # without PyTorch
+    unknown = [gemm, *rows[1:]]
+    assert rows[0]["name"] == "gemm bf16"
+    assert timings.judge("NVIDIA H100 80GB HBM3", unknown) == {"passed": None, "below_floor": [], "not_measured": ["gemm bf16"]}
+    assert timings.judge("NVIDIA H100 80GB HBM3", rows[1:]) == {"passed": None, "below_floor": [], "not_measured": ["gemm bf16"]}
+    missed = [gemm, *rows[1:-1], {**rows[-1], "reached": False}]
+    assert timings.judge("NVIDIA H100 80GB HBM3", missed)["passed"] is False
+    assert timings.judge("NVIDIA L4", unknown)["passed"] is True
+
+
+def test_the_bandwidth_is_the_fastest_copy() -> None:
+    memcpy, kernel = timings.Timing("copy", 2.0, 8.0, "byte"), timings.Timing("copy by a kernel", 1.0, 8.0, "byte")
+    assert timings.bandwidth([memcpy, kernel]) == 8.0
+    memcpy.peer_seconds = 0.5
+    assert timings.bandwidth([memcpy, kernel]) == 16.0
+
+
 def test_bytes_that_a_token_reads() -> None:
     """tiny, by hand: per layer two norms, q 64 x 64, k and v 64 x 16, o, the router, two of four experts; a norm, the head, a row."""
     from nn.model.config import preset
