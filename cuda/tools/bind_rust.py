@@ -209,7 +209,8 @@ def table(abi: Abi) -> str:
 
 def argument(parameter: Parameter) -> str:
     if parameter.type == "cunn_buffer":
-        return f"{parameter.name}.map_or(0, Buffer::handle)" if parameter.optional else f"{parameter.name}.handle()"
+        name = parameter.name
+        return f"{name}.map_or(0, |{name}| self.own({name}))" if parameter.optional else f"self.own({name})"
     if parameter.is_flag:
         return f"i32::from({parameter.name})"
     if parameter.type == "int64_t" and parameter.name not in SIGNED:

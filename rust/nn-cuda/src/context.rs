@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::ffi::CString;
-use std::marker::PhantomData;
 use std::os::raw::c_void;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use nn_core::tensor::{Backend, Buffer, DType, Graph, HostMut, HostRef, TensorError, TensorResult};
 use nn_core::{Result, messages};
 
-use crate::borrowed::Borrowed;
+use crate::borrowed::Loan;
 use crate::handles::{Core, NativeGraph, NativeMemory};
 use crate::library::{Library, library, number_of, text};
 use crate::sys::Table;
@@ -81,14 +80,47 @@ impl Context {
         self.core.library
     }
 
-    /// Borrows host memory as a buffer; cpu only.
-    pub fn wrap<'host>(&self, values: &'host mut [f32]) -> TensorResult<Borrowed<'host>> {
+    /// Lends host memory as a buffer for the time of `work`; cpu only. Only this context takes the
+    /// buffer, and not into a recording; a clone that is kept names nothing afterwards.
+    ///
+    /// ```
+    /// # use nn_cuda::{Context, why_not};
+    /// # if why_not("cpu").is_some() { return Ok(()); }
+    /// use nn_core::tensor::Ops;
+    ///
+    /// let context = Context::open("cpu", 0, 1, None)?;
+    /// let mut values = vec![1.0_f32, 2.0];
+    /// context.with_wrapped(&mut values, |lent| context.scale_forward(lent, lent, 2, 3.0))?;
+    /// assert_eq!(values, [3.0, 6.0]);
+    /// # Ok::<(), nn_core::NNError>(())
+    /// ```
+    ///
+    /// The host cannot write or free the memory meanwhile: this does not compile.
+    ///
+    /// ```compile_fail,E0506
+    /// # use nn_cuda::Context;
+    /// # use nn_core::tensor::Ops;
+    /// let context = Context::open("cpu", 0, 1, None)?;
+    /// let mut values = [1.0_f32, 2.0];
+    /// context.with_wrapped(&mut values, |lent| {
+    ///     values[0] = 3.0;
+    ///     context.scale_forward(lent, lent, 2, 3.0)
+    /// })?;
+    /// # Ok::<(), nn_core::NNError>(())
+    /// ```
+    ///
+    /// Errors: those of `work`, else those of the device's work on the memory.
+    pub fn with_wrapped<T>(
+        &self,
+        values: &mut [f32],
+        work: impl FnOnce(&Buffer) -> TensorResult<T>,
+    ) -> TensorResult<T> {
         self.core.release_abandoned();
         let (count, host) = (values.len(), values.as_mut_ptr().cast::<c_void>());
         let mut handle = 0;
         self.call(|table, context| {
-            // SAFETY: the slice is borrowed until `Borrowed` has destroyed the handle, and views of it
-            // are refused.
+            // SAFETY: the slice is borrowed until `Loan` has destroyed the handle, which happens before
+            // this function returns or unwinds; views and recordings of it are refused.
             unsafe {
                 (table.cunn_buffer_wrap)(
                     context,
@@ -99,13 +131,14 @@ impl Context {
                 )
             }
         })?;
-        let buffer = self.adopt(handle, DType::F32, count, true);
-        Ok(Borrowed {
+        let loan = Loan {
             core: self.core.clone(),
-            buffer,
+            buffer: self.adopt(handle, DType::F32, count, true),
             ended: false,
-            host: PhantomData,
-        })
+        };
+        let made = work(&loan.buffer)?;
+        loan.end()?;
+        Ok(made)
     }
 
     pub(crate) fn call(&self, call: impl FnOnce(&Table, i64) -> i32) -> TensorResult<()> {
@@ -121,12 +154,21 @@ impl Context {
         Buffer::new(dtype, count, Arc::new(memory))
     }
 
-    /// The handle of a buffer of this library, 0 for any other: only of its own does the dtype tell how
-    /// many bytes a transfer moves.
-    fn own(&self, buffer: &Buffer) -> i64 {
-        let own = buffer.memory::<NativeMemory>();
-        own.filter(|memory| ptr::eq(memory.core.library, self.core.library))
-            .map_or(0, |memory| memory.handle)
+    /// The handle of a buffer of this library, 0 for any other: the handles of two libraries coincide,
+    /// and only of its own does the dtype tell how many bytes a transfer moves. Memory on loan is taken by
+    /// the context that it was lent to alone, whose calls its end waits for, and by no recording.
+    pub(crate) fn own(&self, buffer: &Buffer) -> i64 {
+        let Some(memory) = buffer.memory::<NativeMemory>() else {
+            return 0;
+        };
+        let lent_elsewhere = memory.borrowed
+            && (!Arc::ptr_eq(&memory.core, &self.core)
+                || self.core.recording.load(Ordering::Acquire));
+        if ptr::eq(memory.core.library, self.core.library) && !lent_elsewhere {
+            memory.handle
+        } else {
+            0
+        }
     }
 
     fn graph_handle(graph: &dyn Graph) -> i64 {
@@ -192,7 +234,7 @@ impl Backend for Context {
                 (table.cunn_buffer_view)(
                     context,
                     &mut handle,
-                    buffer.handle(),
+                    self.own(buffer),
                     offset as i64,
                     count as i64,
                 )

@@ -20,7 +20,6 @@ use nn_core::messages;
 use nn_core::tensor::Backend;
 use nn_core::tensor::reference::ReferenceBackend;
 
-pub use borrowed::Borrowed;
 pub use context::Context;
 pub use handles::NativeGraph;
 pub use library::{DEVICES, Library, devices, library, why_not};

@@ -14,14 +14,14 @@ impl Ops for Context {
     fn add_forward(&self, y: &Buffer, a: &Buffer, b: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_add_forward)(context, y.handle(), a.handle(), b.handle(), n as i64) }
+            unsafe { (table.cunn_add_forward)(context, self.own(y), self.own(a), self.own(b), n as i64) }
         })
     }
 
     fn mul_forward(&self, y: &Buffer, a: &Buffer, b: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_mul_forward)(context, y.handle(), a.handle(), b.handle(), n as i64) }
+            unsafe { (table.cunn_mul_forward)(context, self.own(y), self.own(a), self.own(b), n as i64) }
         })
     }
 
@@ -39,11 +39,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_mul_backward)(
                     context,
-                    da.handle(),
-                    db.handle(),
-                    dy.handle(),
-                    a.handle(),
-                    b.handle(),
+                    self.own(da),
+                    self.own(db),
+                    self.own(dy),
+                    self.own(a),
+                    self.own(b),
                     n as i64,
                 )
             }
@@ -53,28 +53,28 @@ impl Ops for Context {
     fn scale_forward(&self, y: &Buffer, x: &Buffer, n: usize, alpha: f64) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_scale_forward)(context, y.handle(), x.handle(), n as i64, alpha) }
+            unsafe { (table.cunn_scale_forward)(context, self.own(y), self.own(x), n as i64, alpha) }
         })
     }
 
     fn silu_forward(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_silu_forward)(context, y.handle(), x.handle(), n as i64) }
+            unsafe { (table.cunn_silu_forward)(context, self.own(y), self.own(x), n as i64) }
         })
     }
 
     fn silu_backward(&self, dx: &Buffer, dy: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_silu_backward)(context, dx.handle(), dy.handle(), x.handle(), n as i64) }
+            unsafe { (table.cunn_silu_backward)(context, self.own(dx), self.own(dy), self.own(x), n as i64) }
         })
     }
 
     fn swiglu_forward(&self, y: &Buffer, gate: &Buffer, up: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_swiglu_forward)(context, y.handle(), gate.handle(), up.handle(), n as i64) }
+            unsafe { (table.cunn_swiglu_forward)(context, self.own(y), self.own(gate), self.own(up), n as i64) }
         })
     }
 
@@ -92,11 +92,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_swiglu_backward)(
                     context,
-                    dgate.handle(),
-                    dup.handle(),
-                    dy.handle(),
-                    gate.handle(),
-                    up.handle(),
+                    self.own(dgate),
+                    self.own(dup),
+                    self.own(dy),
+                    self.own(gate),
+                    self.own(up),
                     n as i64,
                 )
             }
@@ -106,7 +106,7 @@ impl Ops for Context {
     fn fill(&self, y: &Buffer, n: usize, value: f64) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_fill)(context, y.handle(), n as i64, value) }
+            unsafe { (table.cunn_fill)(context, self.own(y), n as i64, value) }
         })
     }
 
@@ -126,8 +126,8 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_softmax_forward)(
                     context,
-                    y.handle(),
-                    x.handle(),
+                    self.own(y),
+                    self.own(x),
                     rows as i64,
                     cols as i64,
                     ldy as i64,
@@ -151,9 +151,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_softmax_backward)(
                     context,
-                    dx.handle(),
-                    dy.handle(),
-                    y.handle(),
+                    self.own(dx),
+                    self.own(dy),
+                    self.own(y),
                     rows as i64,
                     cols as i64,
                     ld as i64,
@@ -177,9 +177,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_top_k_forward)(
                     context,
-                    values.handle(),
-                    indices.handle(),
-                    x.handle(),
+                    self.own(values),
+                    self.own(indices),
+                    self.own(x),
                     rows as i64,
                     cols as i64,
                     ldx as i64,
@@ -204,9 +204,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_top_k_backward)(
                     context,
-                    dx.handle(),
-                    dvalues.handle(),
-                    indices.handle(),
+                    self.own(dx),
+                    self.own(dvalues),
+                    self.own(indices),
                     rows as i64,
                     cols as i64,
                     ldx as i64,
@@ -232,10 +232,10 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_softmax_top_k_forward)(
                     context,
-                    probs.handle(),
-                    values.handle(),
-                    indices.handle(),
-                    x.handle(),
+                    self.own(probs),
+                    self.own(values),
+                    self.own(indices),
+                    self.own(x),
                     rows as i64,
                     cols as i64,
                     ldx as i64,
@@ -261,10 +261,10 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_softmax_top_k_backward)(
                     context,
-                    dx.handle(),
-                    dvalues.handle(),
-                    indices.handle(),
-                    probs.handle(),
+                    self.own(dx),
+                    self.own(dvalues),
+                    self.own(indices),
+                    self.own(probs),
                     rows as i64,
                     cols as i64,
                     ldx as i64,
@@ -291,10 +291,10 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_rmsnorm_forward)(
                     context,
-                    y.handle(),
-                    rstd.handle(),
-                    x.handle(),
-                    w.handle(),
+                    self.own(y),
+                    self.own(rstd),
+                    self.own(x),
+                    self.own(w),
                     rows as i64,
                     cols as i64,
                     eps,
@@ -319,12 +319,12 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_rmsnorm_backward)(
                     context,
-                    dx.handle(),
-                    dw.handle(),
-                    dy.handle(),
-                    x.handle(),
-                    w.handle(),
-                    rstd.handle(),
+                    self.own(dx),
+                    self.own(dw),
+                    self.own(dy),
+                    self.own(x),
+                    self.own(w),
+                    self.own(rstd),
                     rows as i64,
                     cols as i64,
                 )
@@ -349,12 +349,12 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_rmsnorm_residual_forward)(
                     context,
-                    y.handle(),
-                    h.handle(),
-                    rstd.handle(),
-                    x.handle(),
-                    residual.handle(),
-                    w.handle(),
+                    self.own(y),
+                    self.own(h),
+                    self.own(rstd),
+                    self.own(x),
+                    self.own(residual),
+                    self.own(w),
                     rows as i64,
                     cols as i64,
                     eps,
@@ -380,13 +380,13 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_rmsnorm_residual_backward)(
                     context,
-                    dx.handle(),
-                    dw.handle(),
-                    dy.handle(),
-                    dh.handle(),
-                    h.handle(),
-                    w.handle(),
-                    rstd.handle(),
+                    self.own(dx),
+                    self.own(dw),
+                    self.own(dy),
+                    self.own(dh),
+                    self.own(h),
+                    self.own(w),
+                    self.own(rstd),
                     rows as i64,
                     cols as i64,
                 )
@@ -417,9 +417,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_gemm)(
                     context,
-                    c.handle(),
-                    a.handle(),
-                    b.handle(),
+                    self.own(c),
+                    self.own(a),
+                    self.own(b),
                     i32::from(trans_a),
                     i32::from(trans_b),
                     m as i64,
@@ -460,9 +460,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_gemm_batched)(
                     context,
-                    c.handle(),
-                    a.handle(),
-                    b.handle(),
+                    self.own(c),
+                    self.own(a),
+                    self.own(b),
                     i32::from(trans_a),
                     i32::from(trans_b),
                     batch as i64,
@@ -506,11 +506,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_gemm_grouped_rows)(
                     context,
-                    c.handle(),
-                    a.handle(),
-                    b.handle(),
-                    offsets.handle(),
-                    a_rows.map_or(0, Buffer::handle),
+                    self.own(c),
+                    self.own(a),
+                    self.own(b),
+                    self.own(offsets),
+                    a_rows.map_or(0, |a_rows| self.own(a_rows)),
                     i32::from(trans_b),
                     groups as i64,
                     m as i64,
@@ -550,11 +550,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_gemm_grouped_inner)(
                     context,
-                    c.handle(),
-                    a.handle(),
-                    b.handle(),
-                    offsets.handle(),
-                    b_rows.map_or(0, Buffer::handle),
+                    self.own(c),
+                    self.own(a),
+                    self.own(b),
+                    self.own(offsets),
+                    b_rows.map_or(0, |b_rows| self.own(b_rows)),
                     groups as i64,
                     m as i64,
                     n as i64,
@@ -586,8 +586,8 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_rope_frequencies)(
                     context,
-                    cos.handle(),
-                    sin.handle(),
+                    self.own(cos),
+                    self.own(sin),
                     positions as i64,
                     head_dim as i64,
                     theta,
@@ -621,13 +621,13 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_rope_forward)(
                     context,
-                    q_out.handle(),
-                    k_out.handle(),
-                    q.handle(),
-                    k.handle(),
-                    cos.handle(),
-                    sin.handle(),
-                    positions.handle(),
+                    self.own(q_out),
+                    self.own(k_out),
+                    self.own(q),
+                    self.own(k),
+                    self.own(cos),
+                    self.own(sin),
+                    self.own(positions),
                     tokens as i64,
                     n_heads as i64,
                     n_kv_heads as i64,
@@ -666,13 +666,13 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_rope_backward)(
                     context,
-                    dq.handle(),
-                    dk.handle(),
-                    dq_out.handle(),
-                    dk_out.handle(),
-                    cos.handle(),
-                    sin.handle(),
-                    positions.handle(),
+                    self.own(dq),
+                    self.own(dk),
+                    self.own(dq_out),
+                    self.own(dk_out),
+                    self.own(cos),
+                    self.own(sin),
+                    self.own(positions),
                     tokens as i64,
                     n_heads as i64,
                     n_kv_heads as i64,
@@ -710,9 +710,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_attention_scores_forward)(
                     context,
-                    scores.handle(),
-                    q.handle(),
-                    k.handle(),
+                    self.own(scores),
+                    self.own(q),
+                    self.own(k),
                     batch as i64,
                     seq_len as i64,
                     n_heads as i64,
@@ -751,11 +751,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_attention_scores_backward)(
                     context,
-                    dq.handle(),
-                    dk.handle(),
-                    dscores.handle(),
-                    q.handle(),
-                    k.handle(),
+                    self.own(dq),
+                    self.own(dk),
+                    self.own(dscores),
+                    self.own(q),
+                    self.own(k),
                     batch as i64,
                     seq_len as i64,
                     n_heads as i64,
@@ -789,9 +789,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_attention_output_forward)(
                     context,
-                    out.handle(),
-                    probs.handle(),
-                    v.handle(),
+                    self.own(out),
+                    self.own(probs),
+                    self.own(v),
                     batch as i64,
                     seq_len as i64,
                     n_heads as i64,
@@ -824,11 +824,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_attention_output_backward)(
                     context,
-                    dprobs.handle(),
-                    dv.handle(),
-                    dout.handle(),
-                    probs.handle(),
-                    v.handle(),
+                    self.own(dprobs),
+                    self.own(dv),
+                    self.own(dout),
+                    self.own(probs),
+                    self.own(v),
                     batch as i64,
                     seq_len as i64,
                     n_heads as i64,
@@ -865,12 +865,12 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_attention_forward)(
                     context,
-                    out.handle(),
-                    lse.handle(),
-                    q.handle(),
-                    k.handle(),
-                    v.handle(),
-                    lengths.map_or(0, Buffer::handle),
+                    self.own(out),
+                    self.own(lse),
+                    self.own(q),
+                    self.own(k),
+                    self.own(v),
+                    lengths.map_or(0, |lengths| self.own(lengths)),
                     batch as i64,
                     seq_len as i64,
                     n_heads as i64,
@@ -914,16 +914,16 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_attention_backward)(
                     context,
-                    dq.handle(),
-                    dk.handle(),
-                    dv.handle(),
-                    dout.handle(),
-                    q.handle(),
-                    k.handle(),
-                    v.handle(),
-                    out.handle(),
-                    lse.handle(),
-                    lengths.map_or(0, Buffer::handle),
+                    self.own(dq),
+                    self.own(dk),
+                    self.own(dv),
+                    self.own(dout),
+                    self.own(q),
+                    self.own(k),
+                    self.own(v),
+                    self.own(out),
+                    self.own(lse),
+                    lengths.map_or(0, |lengths| self.own(lengths)),
                     batch as i64,
                     seq_len as i64,
                     n_heads as i64,
@@ -963,13 +963,13 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_cache_append)(
                     context,
-                    k_cache.handle(),
-                    v_cache.handle(),
-                    k.handle(),
-                    v.handle(),
-                    block_table.map_or(0, Buffer::handle),
-                    positions.handle(),
-                    lengths.map_or(0, Buffer::handle),
+                    self.own(k_cache),
+                    self.own(v_cache),
+                    self.own(k),
+                    self.own(v),
+                    block_table.map_or(0, |block_table| self.own(block_table)),
+                    self.own(positions),
+                    lengths.map_or(0, |lengths| self.own(lengths)),
                     batch as i64,
                     new_len as i64,
                     n_kv_heads as i64,
@@ -1010,13 +1010,13 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_attention_cached_forward)(
                     context,
-                    out.handle(),
-                    q.handle(),
-                    k_cache.handle(),
-                    v_cache.handle(),
-                    block_table.map_or(0, Buffer::handle),
-                    positions.handle(),
-                    lengths.map_or(0, Buffer::handle),
+                    self.own(out),
+                    self.own(q),
+                    self.own(k_cache),
+                    self.own(v_cache),
+                    block_table.map_or(0, |block_table| self.own(block_table)),
+                    self.own(positions),
+                    lengths.map_or(0, |lengths| self.own(lengths)),
                     batch as i64,
                     new_len as i64,
                     n_heads as i64,
@@ -1049,9 +1049,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_embedding_forward)(
                     context,
-                    y.handle(),
-                    ids.handle(),
-                    w.handle(),
+                    self.own(y),
+                    self.own(ids),
+                    self.own(w),
                     tokens as i64,
                     vocab as i64,
                     hidden as i64,
@@ -1074,9 +1074,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_embedding_backward)(
                     context,
-                    dw.handle(),
-                    dy.handle(),
-                    ids.handle(),
+                    self.own(dw),
+                    self.own(dy),
+                    self.own(ids),
                     tokens as i64,
                     vocab as i64,
                     hidden as i64,
@@ -1102,10 +1102,10 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_route_forward)(
                     context,
-                    probs.handle(),
-                    experts.handle(),
-                    weights.handle(),
-                    logits.handle(),
+                    self.own(probs),
+                    self.own(experts),
+                    self.own(weights),
+                    self.own(logits),
                     tokens as i64,
                     n_experts as i64,
                     top_k as i64,
@@ -1132,13 +1132,13 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_route_backward)(
                     context,
-                    dlogits.handle(),
-                    dweights.handle(),
-                    dprobs.map_or(0, Buffer::handle),
-                    dlogits_z.map_or(0, Buffer::handle),
-                    probs.handle(),
-                    experts.handle(),
-                    weights.handle(),
+                    self.own(dlogits),
+                    self.own(dweights),
+                    dprobs.map_or(0, |dprobs| self.own(dprobs)),
+                    dlogits_z.map_or(0, |dlogits_z| self.own(dlogits_z)),
+                    self.own(probs),
+                    self.own(experts),
+                    self.own(weights),
                     tokens as i64,
                     n_experts as i64,
                     top_k as i64,
@@ -1162,10 +1162,10 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_dispatch_forward)(
                     context,
-                    offsets.handle(),
-                    row_token.handle(),
-                    token_row.handle(),
-                    experts.handle(),
+                    self.own(offsets),
+                    self.own(row_token),
+                    self.own(token_row),
+                    self.own(experts),
                     tokens as i64,
                     n_experts as i64,
                     top_k as i64,
@@ -1188,9 +1188,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_dispatch_backward)(
                     context,
-                    dx.handle(),
-                    drows.handle(),
-                    token_row.handle(),
+                    self.own(dx),
+                    self.own(drows),
+                    self.own(token_row),
                     tokens as i64,
                     top_k as i64,
                     hidden as i64,
@@ -1215,11 +1215,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_combine_forward)(
                     context,
-                    y.handle(),
-                    residual.map_or(0, Buffer::handle),
-                    rows.handle(),
-                    weights.handle(),
-                    token_row.handle(),
+                    self.own(y),
+                    residual.map_or(0, |residual| self.own(residual)),
+                    self.own(rows),
+                    self.own(weights),
+                    self.own(token_row),
                     tokens as i64,
                     top_k as i64,
                     hidden as i64,
@@ -1245,12 +1245,12 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_combine_backward)(
                     context,
-                    drows.handle(),
-                    dweights.handle(),
-                    dy.handle(),
-                    rows.handle(),
-                    weights.handle(),
-                    token_row.handle(),
+                    self.own(drows),
+                    self.own(dweights),
+                    self.own(dy),
+                    self.own(rows),
+                    self.own(weights),
+                    self.own(token_row),
                     tokens as i64,
                     top_k as i64,
                     hidden as i64,
@@ -1274,10 +1274,10 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_balance_loss_forward)(
                     context,
-                    loss.handle(),
-                    fractions.handle(),
-                    probs.handle(),
-                    experts.handle(),
+                    self.own(loss),
+                    self.own(fractions),
+                    self.own(probs),
+                    self.own(experts),
                     tokens as i64,
                     n_experts as i64,
                     top_k as i64,
@@ -1300,8 +1300,8 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_balance_loss_backward)(
                     context,
-                    dprobs.handle(),
-                    fractions.handle(),
+                    self.own(dprobs),
+                    self.own(fractions),
                     tokens as i64,
                     n_experts as i64,
                     top_k as i64,
@@ -1323,8 +1323,8 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_z_loss_forward)(
                     context,
-                    loss.handle(),
-                    logits.handle(),
+                    self.own(loss),
+                    self.own(logits),
                     tokens as i64,
                     n_experts as i64,
                 )
@@ -1345,8 +1345,8 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_z_loss_backward)(
                     context,
-                    dlogits.handle(),
-                    logits.handle(),
+                    self.own(dlogits),
+                    self.own(logits),
                     tokens as i64,
                     n_experts as i64,
                     coef,
@@ -1369,8 +1369,8 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_cross_entropy_count)(
                     context,
-                    count.handle(),
-                    targets.handle(),
+                    self.own(count),
+                    self.own(targets),
                     rows as i64,
                     vocab as i64,
                 )
@@ -1394,11 +1394,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_cross_entropy_forward)(
                     context,
-                    loss.handle(),
-                    losses.handle(),
-                    lse.handle(),
-                    logits.handle(),
-                    targets.handle(),
+                    self.own(loss),
+                    self.own(losses),
+                    self.own(lse),
+                    self.own(logits),
+                    self.own(targets),
                     rows as i64,
                     vocab as i64,
                     ld as i64,
@@ -1423,11 +1423,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_cross_entropy_backward)(
                     context,
-                    dlogits.handle(),
-                    logits.handle(),
-                    lse.handle(),
-                    targets.handle(),
-                    count.handle(),
+                    self.own(dlogits),
+                    self.own(logits),
+                    self.own(lse),
+                    self.own(targets),
+                    self.own(count),
                     rows as i64,
                     vocab as i64,
                     ld as i64,
@@ -1441,7 +1441,7 @@ impl Ops for Context {
     fn sum_of_squares(&self, sum: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_sum_of_squares)(context, sum.handle(), x.handle(), n as i64) }
+            unsafe { (table.cunn_sum_of_squares)(context, self.own(sum), self.own(x), n as i64) }
         })
     }
 
@@ -1459,11 +1459,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_clip_scale)(
                     context,
-                    scale.handle(),
-                    norm.handle(),
-                    nonfinite.handle(),
-                    applied.handle(),
-                    sum.handle(),
+                    self.own(scale),
+                    self.own(norm),
+                    self.own(nonfinite),
+                    self.own(applied),
+                    self.own(sum),
                     max_norm,
                 )
             }
@@ -1494,16 +1494,16 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_adamw_step)(
                     context,
-                    param.handle(),
-                    master.map_or(0, Buffer::handle),
-                    m.handle(),
-                    v.handle(),
-                    grad.handle(),
-                    lr.handle(),
-                    scale.handle(),
-                    nonfinite.handle(),
-                    applied.handle(),
-                    seed.map_or(0, Buffer::handle),
+                    self.own(param),
+                    master.map_or(0, |master| self.own(master)),
+                    self.own(m),
+                    self.own(v),
+                    self.own(grad),
+                    self.own(lr),
+                    self.own(scale),
+                    self.own(nonfinite),
+                    self.own(applied),
+                    seed.map_or(0, |seed| self.own(seed)),
                     n as i64,
                     start as i64,
                     beta1,
@@ -1530,8 +1530,8 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_argmax)(
                     context,
-                    ids.handle(),
-                    logits.handle(),
+                    self.own(ids),
+                    self.own(logits),
                     rows as i64,
                     cols as i64,
                     ld as i64,
@@ -1559,14 +1559,14 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_sample)(
                     context,
-                    ids.handle(),
-                    logits.handle(),
-                    temperature.handle(),
-                    top_k.handle(),
-                    top_p.handle(),
-                    samples.handle(),
-                    positions.handle(),
-                    seed.handle(),
+                    self.own(ids),
+                    self.own(logits),
+                    self.own(temperature),
+                    self.own(top_k),
+                    self.own(top_p),
+                    self.own(samples),
+                    self.own(positions),
+                    self.own(seed),
                     rows as i64,
                     cols as i64,
                     ld as i64,
@@ -1588,9 +1588,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_decode_advance)(
                     context,
-                    positions.handle(),
-                    finished.handle(),
-                    ids.handle(),
+                    self.own(positions),
+                    self.own(finished),
+                    self.own(ids),
                     batch as i64,
                     eos_id,
                 )
@@ -1613,7 +1613,7 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_random_init)(
                     context,
-                    y.handle(),
+                    self.own(y),
                     n as i64,
                     start as i64,
                     seed,
@@ -1637,7 +1637,7 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_random_uniform)(
                     context,
-                    y.handle(),
+                    self.own(y),
                     n as i64,
                     start as i64,
                     seed,
@@ -1653,14 +1653,14 @@ impl Ops for Context {
     fn copy(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_copy)(context, y.handle(), x.handle(), n as i64) }
+            unsafe { (table.cunn_copy)(context, self.own(y), self.own(x), n as i64) }
         })
     }
 
     fn cast(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_cast)(context, y.handle(), x.handle(), n as i64) }
+            unsafe { (table.cunn_cast)(context, self.own(y), self.own(x), n as i64) }
         })
     }
 
@@ -1679,8 +1679,8 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_pack)(
                     context,
-                    y.handle(),
-                    x.handle(),
+                    self.own(y),
+                    self.own(x),
                     i32::from(transpose),
                     rows as i64,
                     cols as i64,
@@ -1694,14 +1694,14 @@ impl Ops for Context {
     fn quantize(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_quantize)(context, y.handle(), x.handle(), n as i64) }
+            unsafe { (table.cunn_quantize)(context, self.own(y), self.own(x), n as i64) }
         })
     }
 
     fn dequantize(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_dequantize)(context, y.handle(), x.handle(), n as i64) }
+            unsafe { (table.cunn_dequantize)(context, self.own(y), self.own(x), n as i64) }
         })
     }
 }

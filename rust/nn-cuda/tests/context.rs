@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use nn_core::model::config::MoEConfig;
 use nn_core::model::transformer::{MoETransformer, Options};
-use nn_core::tensor::{Backend, DType, HostRef, Ops, Status};
+use nn_core::tensor::{Backend, DType, HostMut, HostRef, Ops, Status, TensorResult};
 use nn_core::train::adamw::AdamWConfig;
 use nn_core::train::gpu_trainer::GpuTrainer;
 use nn_cuda::{Context, why_not};
@@ -141,16 +141,61 @@ fn a_foreign_or_wrong_argument_is_a_sentence() {
 fn a_loan_is_the_hosts_memory_and_has_no_views() {
     let Some(context) = cpu() else { return };
     let mut values = vec![1.0_f32, 2.0, 3.0];
-    let loan = context.wrap(&mut values).expect("a loan");
-    let kept = loan.buffer().clone();
-    assert!(context.view(loan.buffer(), 0, 1).is_err());
-    context
-        .scale_forward(loan.buffer(), loan.buffer(), 3, 2.0)
-        .expect("scaled");
-    loan.end().expect("ended");
+    let kept = context
+        .with_wrapped(&mut values, |lent| {
+            assert!(context.view(lent, 0, 1).is_err());
+            context.scale_forward(lent, lent, 3, 2.0)?;
+            Ok(lent.clone())
+        })
+        .expect("ended");
     assert_eq!(values, [2.0, 4.0, 6.0]);
     assert!(context.scale_forward(&kept, &kept, 3, 2.0).is_err());
     assert_eq!(values, [2.0, 4.0, 6.0]);
+}
+
+#[test]
+fn a_loan_is_for_its_own_context_and_for_no_recording() {
+    let (Some(context), Some(other)) = (cpu(), cpu()) else {
+        return;
+    };
+    let mut values = vec![1.0_f32, 2.0, 3.0];
+    context
+        .with_wrapped(&mut values, |lent| {
+            assert!(other.scale_forward(lent, lent, 3, 2.0).is_err());
+            context.graph_begin()?;
+            let recorded = context.scale_forward(lent, lent, 3, 2.0);
+            drop(context.graph_end());
+            assert!(recorded.is_err());
+            Ok(())
+        })
+        .expect("ended");
+    assert_eq!(values, [1.0, 2.0, 3.0]);
+    let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _ = context.with_wrapped(&mut values, |_| -> TensorResult<()> {
+            panic!("on purpose")
+        });
+    }));
+    assert!(unwound.is_err());
+    context.synchronize().expect("a context as before");
+}
+
+#[test]
+fn a_buffer_of_another_library_is_no_buffer() {
+    let Some(context) = cpu() else { return };
+    if let Some(why) = why_not("simt") {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let simt = Context::open("simt", 0, 1, None).expect("simt");
+    let theirs = simt.buffer(DType::U8, 64).expect("bytes");
+    let ours = context.buffer(DType::F32, 64).expect("floats");
+    assert!(context.view(&theirs, 0, 64).is_err());
+    assert!(context.add_forward(&ours, &theirs, &ours, 64).is_err());
+    assert!(
+        context
+            .download_into(&theirs, 0, HostMut::U8(&mut [0; 64]))
+            .is_err()
+    );
 }
 
 #[test]
