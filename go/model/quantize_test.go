@@ -260,3 +260,27 @@ func TestQuantizedRefusals(t *testing.T) {
 		t.Errorf("config.json is %s", data)
 	}
 }
+
+// Neither the weights that are read nor a run to resume is replaced, whatever the path is called.
+func TestQuantizeReplacesNothing(t *testing.T) {
+	backend := tensor.NewReference()
+	float, _ := quantizedFolder(t, backend, "q8")
+	run, link := filepath.Join(t.TempDir(), "run"), filepath.Join(t.TempDir(), "link")
+	if err := tensor.First(os.CopyFS(run, os.DirFS(float)), os.Symlink(float, link),
+		os.WriteFile(filepath.Join(run, "trainer_state.json"), []byte("{}"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	checkpoint := must[*Checkpoint](t)(LoadCheckpoint(float))
+	defer checkpoint.Close()
+	before := must[[]byte](t)(os.ReadFile(filepath.Join(float, "model.safetensors")))
+	for _, out := range []string{float, link, run} {
+		_, err := QuantizeCheckpoint(checkpoint, out, "q8", backend, nil)
+		testcases.RequireError(t, err, "quantize_replaces",
+			out+": holds the weights to quantize or a run to resume, expected another folder")
+		for _, folder := range []string{float, run} {
+			if after := must[[]byte](t)(os.ReadFile(filepath.Join(folder, "model.safetensors"))); !bytes.Equal(after, before) {
+				t.Fatalf("%s is changed", folder)
+			}
+		}
+	}
+}
