@@ -50,6 +50,7 @@ fn output_sizes(case: &Fields) -> Result<Vec<usize>> {
         "softmax" => vec![size("rows")? * size("cols")?],
         "cross_entropy" => vec![1, size("rows")? * size("cols")?],
         "rmsnorm" => vec![size("rows")? * size("cols")?, size("rows")?],
+        "call" => vec![1],
         "silu" | "swiglu" => vec![size("n")?],
         "adamw" => vec![size("n")?; 3],
         "attention" => {
@@ -73,11 +74,7 @@ pub fn compare(
 ) -> std::result::Result<(), String> {
     let text = |error: nn_core::NNError| error.to_string();
     let sums = Sums::new(case, given).map_err(text)?;
-    let mut wanted = want
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|word| f32::from_le_bytes(*word));
+    let mut wanted = values(want).into_iter();
     let sizes = output_sizes(case).map_err(text)?;
     for ((number, got), size) in loops.outputs.borrow().iter().enumerate().zip(sizes) {
         let whole: Vec<f32> = wanted.by_ref().take(size).collect();
@@ -105,6 +102,115 @@ pub fn compare(
         }
     }
     Ok(())
+}
+
+/// Two devices after one run on fresh work: an operation within the bound of [`compare`], a model within
+/// its own. `start` is what a training step began with.
+///
+/// Errors: a sentence about what is off.
+pub fn compare_devices(
+    case: &Fields,
+    got: &[u8],
+    want: &[u8],
+    start: &[u8],
+) -> std::result::Result<(), String> {
+    let text = |error: nn_core::NNError| error.to_string();
+    if got.len() != want.len() {
+        return Err(format!(
+            "{}: {} bytes, expected {}",
+            case.place,
+            got.len(),
+            want.len()
+        ));
+    }
+    let sizes = output_sizes(case).map_err(text)?;
+    if sizes.is_empty() {
+        let kind = case.string("kind").map_err(text)?;
+        return compare_models(kind, got, want, start)
+            .map_err(|what| format!("{}: {what}", case.place));
+    }
+    let device = Loops::new(1.0, &sizes, |_| {});
+    let mut all = values(got).into_iter();
+    for output in device.outputs.borrow_mut().iter_mut() {
+        output.iter_mut().zip(&mut all).for_each(|(to, x)| *to = x);
+    }
+    compare(case, &inputs(case).map_err(text)?, &device, want)
+}
+
+/// Two devices after one run of a model's work: ids are equal; activations and logits agree to 2e-5 (the
+/// bound of the golden models); weights after a training step by [`compare_steps`].
+fn compare_models(
+    kind: &str,
+    got: &[u8],
+    want: &[u8],
+    start: &[u8],
+) -> std::result::Result<(), String> {
+    match kind {
+        "decode" | "prefill" if got == want => Ok(()),
+        "decode" | "prefill" => Err("other ids than those of the cpu device".to_string()),
+        "train" => compare_steps(&values(got), &values(want), &values(start), 1e-4),
+        _ => within(2e-5, &values(got), &values(want)),
+    }
+}
+
+/// The first step of AdamW moves a weight by lr g / (|g| + eps), by lr along its gradient g: a relative error
+/// d of g changes the step by at most lr d / 4. Weights agree to lr 2^-10 and the rounding of the weight
+/// itself wherever g is known to 2^-8. Where g is not far above its rounding error the step may go either
+/// way. That is rare: 99 % of the weights that moved have to agree, and they are at least a quarter of all
+/// (the others are experts and embeddings that no token met). No weight differs by more than two whole
+/// steps with their decay.
+fn compare_steps(
+    got: &[f32],
+    want: &[f32],
+    start: &[f32],
+    lr: f64,
+) -> std::result::Result<(), String> {
+    if start.len() != want.len() {
+        let (from, to) = (start.len(), want.len());
+        return Err(format!("a step from {from} weights, expected {to}"));
+    }
+    let (mut moved, mut near, mut moved_near) = (0.0_f64, 0.0_f64, 0.0_f64);
+    for ((got, want), start) in got.iter().zip(want).zip(start) {
+        let (got, want, start) = (f64::from(*got), f64::from(*want), f64::from(*start));
+        let agrees = (got - want).abs() <= lr / 1024.0 + 4.0 * EPS * want.abs();
+        near += f64::from(agrees);
+        if (want - start).abs() > lr / 2.0 {
+            moved += 1.0;
+            moved_near += f64::from(agrees);
+        }
+    }
+    let all = want.len() as f64;
+    if moved < 0.25 * all {
+        let share = 100.0 * moved / all;
+        return Err(format!(
+            "{share:.1}% of the weights moved, expected at least 25%"
+        ));
+    }
+    let share = (near / all).min(moved_near / moved);
+    if share < 0.99 {
+        let share = 100.0 * share;
+        return Err(format!(
+            "{share:.2}% of the weights made the same step, expected at least 99%"
+        ));
+    }
+    within(2.2 * lr, got, want)
+}
+
+fn within(bound: f64, got: &[f32], want: &[f32]) -> std::result::Result<(), String> {
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        let near = (f64::from(*got) - f64::from(*want)).abs() <= bound;
+        if !near {
+            return Err(format!(
+                "element {i} is {got}, expected {want} within {bound:e}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn values(bytes: &[u8]) -> Vec<f32> {
+    let words = bytes.as_chunks::<4>().0;
+    words.iter().map(|word| f32::from_le_bytes(*word)).collect()
 }
 
 /// The terms of an output element's longest sum, and the sum of their sizes.

@@ -68,6 +68,15 @@ fn some(rows: usize, steps_per_row: usize) -> usize {
     (STEPS / steps_per_row.max(1)).clamp(1, rows.max(1))
 }
 
+/// Exponential and logarithm are those of f64, rounded once, as in Go's loops: Go has no others.
+fn exp(x: f32) -> f32 {
+    f64::from(x).exp() as f32
+}
+
+fn ln(x: f32) -> f32 {
+    f64::from(x).ln() as f32
+}
+
 fn matmul(case: &Fields, inputs: Vec<Vec<f32>>) -> Result<Loops> {
     let (m, n, k) = (size(case, "m")?, size(case, "n")?, size(case, "k")?);
     let rows = some(m, n * k);
@@ -104,7 +113,7 @@ fn softmax(case: &Fields, inputs: Vec<Vec<f32>>) -> Result<Loops> {
                 }
                 let mut total = 0.0;
                 for j in 0..cols {
-                    y[j] = (x[j] - largest).exp();
+                    y[j] = exp(x[j] - largest);
                     total += y[j];
                 }
                 for j in 0..cols {
@@ -120,7 +129,7 @@ fn silu(inputs: Vec<Vec<f32>>) -> Loops {
     Loops::new(1.0, &[n], move |out| {
         let (x, y) = (&inputs[0], &mut out[0]);
         for i in 0..n {
-            y[i] = x[i] / (1.0 + (-x[i]).exp());
+            y[i] = x[i] / (1.0 + exp(-x[i]));
         }
     })
 }
@@ -130,7 +139,7 @@ fn swiglu(inputs: Vec<Vec<f32>>) -> Loops {
     Loops::new(1.0, &[n], move |out| {
         let (gate, up, y) = (&inputs[0], &inputs[1], &mut out[0]);
         for i in 0..n {
-            y[i] = gate[i] / (1.0 + (-gate[i]).exp()) * up[i];
+            y[i] = gate[i] / (1.0 + exp(-gate[i])) * up[i];
         }
     })
 }
@@ -185,7 +194,7 @@ fn attention(case: &Fields, inputs: Vec<Vec<f32>>) -> Result<Loops> {
                 }
                 let mut total = 0.0;
                 for s in 0..=t {
-                    scores[s] = (scores[s] - largest).exp();
+                    scores[s] = exp(scores[s] - largest);
                     total += scores[s];
                 }
                 for i in 0..d {
@@ -195,7 +204,7 @@ fn attention(case: &Fields, inputs: Vec<Vec<f32>>) -> Result<Loops> {
                     }
                     out[(t * h + head) * d + i] = mixed / total;
                 }
-                lse[t * h + head] = largest + total.ln();
+                lse[t * h + head] = largest + ln(total);
             }
         }
     }))
@@ -217,14 +226,14 @@ fn cross_entropy(case: &Fields, inputs: Vec<Vec<f32>>) -> Result<Loops> {
             }
             let mut total = 0.0;
             for j in 0..cols {
-                dx[j] = (x[j] - largest).exp();
+                dx[j] = exp(x[j] - largest);
                 total += dx[j];
             }
             for j in 0..cols {
                 dx[j] = dx[j] / total / all as f32;
             }
             dx[target] -= 1.0 / all as f32;
-            loss[0] += largest + total.ln() - x[target];
+            loss[0] += largest + ln(total) - x[target];
         }
     }))
 }

@@ -13,7 +13,7 @@ mod rows;
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode};
 use nn_core::files;
@@ -67,14 +67,44 @@ fn run(asked: &Asked) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Seconds of an iteration, for each of Criterion's samples, and how many iterations the sample took.
+/// Seconds of an iteration, for each sample, and how many iterations the sample took.
 struct Times {
     seconds: Vec<f64>,
     iterations: Vec<f64>,
+    by_criterion: bool,
+}
+
+/// Takes Criterion's samples, or where so many would take too long the few that every language takes.
+fn time(
+    place: (&str, &str),
+    subject: &mut Subject,
+    protocol: &Protocol,
+    folder: &Path,
+) -> Result<Times, Box<dyn Error>> {
+    let (started, mut runs) = (Instant::now(), 0.0);
+    while runs == 0.0 || started.elapsed().as_secs_f64() < protocol.warmup {
+        (subject.run)()?;
+        runs += 1.0;
+    }
+    let each = started.elapsed().as_secs_f64() / runs;
+    if each * protocol.samples as f64 <= 1.5 * protocol.seconds {
+        return criterion(place, subject, protocol, folder);
+    }
+    let mut seconds = Vec::new();
+    for _ in 0..protocol.long_samples {
+        let begin = Instant::now();
+        (subject.run)()?;
+        seconds.push(begin.elapsed().as_secs_f64());
+    }
+    Ok(Times {
+        iterations: vec![1.0; seconds.len()],
+        seconds,
+        by_criterion: false,
+    })
 }
 
 /// Lets Criterion warm up and sample, and reads its samples back.
-fn time(
+fn criterion(
     (case, row): (&str, &str),
     subject: &mut Subject,
     protocol: &Protocol,
@@ -125,5 +155,6 @@ fn time(
     Ok(Times {
         seconds,
         iterations,
+        by_criterion: true,
     })
 }

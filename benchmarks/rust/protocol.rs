@@ -10,11 +10,13 @@ use nn_core::json_strict::{Json, Object, loads_object};
 /// Every row that a case may have here.
 pub const ROWS: [&str; 6] = ["naive", "library", "reference", "cpu", "cpu-scalar", "cuda"];
 
-/// How a row is timed: BENCH_SECONDS, BENCH_SAMPLES, BENCH_WARMUP in seconds, BENCH_THREADS (0: all).
+/// How a row is timed: BENCH_SECONDS, BENCH_SAMPLES, BENCH_LONG_SAMPLES (at least and by default 4) where so
+/// many runs would take longer, BENCH_WARMUP in seconds, BENCH_THREADS (0: all).
 #[derive(Clone, Copy, Debug)]
 pub struct Protocol {
     pub seconds: f64,
     pub samples: usize,
+    pub long_samples: usize,
     pub warmup: f64,
     pub threads: usize,
 }
@@ -65,6 +67,7 @@ impl Protocol {
                 seconds: number("BENCH_SECONDS", 1.0)?,
                 // Criterion takes no fewer than ten.
                 samples: (number("BENCH_SAMPLES", 15.0)? as usize).max(10),
+                long_samples: (number("BENCH_LONG_SAMPLES", 4.0)? as usize).max(4),
                 warmup: number("BENCH_WARMUP", 0.1)?,
                 threads: number("BENCH_THREADS", 0.0)? as usize,
             },

@@ -54,6 +54,7 @@ pub struct Subject {
     threads: usize,
     isa: String,
     checksum: Option<String>,
+    checked: bool,
 }
 
 /// Output of a case on the library's device, with which others are compared.
@@ -95,10 +96,22 @@ impl Rows {
             device => open_backend(device, self.threads)?,
         };
         let mut fresh = work(&backend, case)?;
+        let start = if case.string("kind")? == "train" {
+            fresh.output()?
+        } else {
+            Vec::new()
+        };
         fresh.run()?;
         backend.synchronize()?;
-        let checksum = checks::checksum(&fresh.output()?);
+        let output = fresh.output()?;
         drop(fresh);
+        // The cpu's own output is what others are compared with; its checksum is compared across languages.
+        let checked = row != "cpu";
+        if checked {
+            let expected = self.expected(case)?;
+            checks::compare_devices(case, &output, &expected.output, &start)?;
+        }
+        let checksum = checks::checksum(&output);
         let mut timed = work(&backend, case)?;
         let (units, unit) = (timed.units, timed.unit);
         let (threads, isa) = (backend.threads(), backend.isa());
@@ -121,6 +134,7 @@ impl Rows {
             threads,
             isa,
             checksum: Some(checksum),
+            checked,
         })
     }
 
@@ -166,6 +180,7 @@ impl Rows {
             threads,
             isa: String::new(),
             checksum: None,
+            checked: true,
         })
     }
 
@@ -221,7 +236,13 @@ pub fn measured(case: &str, row: &str, mut subject: Subject, times: Times) -> Re
         "implementation",
         format!("{}, Rust {RUSTC_VERSION}", subject.implementation),
     );
-    fields.insert("harness", format!("Criterion {}", version("criterion")));
+    // Criterion takes no fewer than ten samples: fewer are taken without it.
+    let harness = if times.by_criterion {
+        format!("Criterion {}", version("criterion"))
+    } else {
+        "Instant".to_string()
+    };
+    fields.insert("harness", harness);
     fields.insert("threads", subject.threads);
     fields.insert("isa", subject.isa);
     fields.insert("samples", numbers(samples));
@@ -230,9 +251,9 @@ pub fn measured(case: &str, row: &str, mut subject: Subject, times: Times) -> Re
     fields.insert("units", subject.units);
     fields.insert("unit", subject.unit);
     fields.insert("checksum", subject.checksum);
-    fields.insert("checked", true);
-    fields.insert("allocations", blocks_after - blocks);
-    fields.insert("allocated_bytes", bytes_after - bytes);
+    fields.insert("checked", subject.checked);
+    fields.insert("allocations", (blocks_after - blocks) as f64 / share);
+    fields.insert("allocated_bytes", (bytes_after - bytes) as f64 / share);
     fields.insert("gc_seconds", 0.0);
     fields.insert("peak_rss_bytes", Json::Null);
     Ok(fields)
