@@ -50,6 +50,11 @@ def thread_counts(case: Case, available: int) -> list[int]:
     return counts
 
 
+def long_samples(pace: Pace) -> int:
+    """Samples of a round where a run is long: ten over all rounds, at least four, the same in every language."""
+    return max(4, -(-10 // pace.rounds))
+
+
 def rounds_left(pace: Pace, elapsed: float, budget: float, done: int, cases: int) -> int:
     """Rounds of the next case when `done` of so many cases took `elapsed` of `budget` seconds: all of them while the
     run is on time, one fewer when it is a sixth of the budget late, and one alone when it is a third late."""

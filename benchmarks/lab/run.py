@@ -74,6 +74,8 @@ class Lab:
                 self.peers[name] = peer
             except SkippedError as reason:
                 self._skip(f"peer {name}", str(reason))
+        for one in [*self.harnesses.values(), *self.peers.values()]:
+            one.environment["BENCH_LONG_SAMPLES"] = str(plan.long_samples(self.pace))
         native = NativeHarness()
         try:
             native.prepare()

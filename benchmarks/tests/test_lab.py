@@ -115,6 +115,7 @@ def test_every_case_has_a_cost() -> None:
 
 
 def test_plan() -> None:
+    assert (plan.long_samples(plan.FULL), plan.long_samples(plan.QUICK)) == (4, 5)
     assert plan.rotated(["a", "b", "c"], 1) == ["b", "c", "a"]
     assert plan.rotated([], 2) == []
     assert plan.thread_counts({"scaling": True}, 8) == [1, 2, 4]
