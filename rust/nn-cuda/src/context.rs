@@ -15,6 +15,9 @@ use crate::handles::{Core, NativeGraph, NativeMemory};
 use crate::library::{Library, library, number_of, text};
 use crate::sys::Table;
 
+/// What no buffer has as its handle.
+const NO_HANDLE: i64 = -1;
+
 /// A context of libcunn: a device, its stream, its threads and its buffers. It lives as long as the
 /// last of its buffers.
 ///
@@ -154,12 +157,13 @@ impl Context {
         Buffer::new(dtype, count, Arc::new(memory))
     }
 
-    /// The handle of a buffer of this library, 0 for any other: the handles of two libraries coincide,
-    /// and only of its own does the dtype tell how many bytes a transfer moves. Memory on loan is taken by
+    /// The handle of a buffer of this library, -1 (never a handle; 0 would be a buffer left out) for any
+    /// other: the handles of two libraries coincide, and only of its own does the dtype tell how many bytes
+    /// a transfer moves. Memory on loan is taken by
     /// the context that it was lent to alone, whose calls its end waits for, and by no recording.
     pub(crate) fn own(&self, buffer: &Buffer) -> i64 {
         let Some(memory) = buffer.memory::<NativeMemory>() else {
-            return 0;
+            return NO_HANDLE;
         };
         let lent_elsewhere = memory.borrowed
             && (!Arc::ptr_eq(&memory.core, &self.core)
@@ -167,7 +171,7 @@ impl Context {
         if ptr::eq(memory.core.library, self.core.library) && !lent_elsewhere {
             memory.handle
         } else {
-            0
+            NO_HANDLE
         }
     }
 
