@@ -90,16 +90,17 @@ class Nvrtc:
         self.check(getattr(self.lib, f"nvrtcGet{what}")(program, buffer), what)
         return buffer.raw
 
-    def compile(self, source: str, file: str, options: list[str], names: list[str]) -> tuple[bytes, list[str]]:
-        """The cubin, and the symbol of each name."""
+    def compile(self, source: str, file: str, options: list[str], names: list[str]) -> tuple[bytes, list[str], str]:
+        """The cubin, the symbol of each name, and what the compiler said."""
         program = ctypes.c_void_p()
         self.check(self.lib.nvrtcCreateProgram(ctypes.byref(program), source.encode(), file.encode(), 0, None, None), "nvrtcCreateProgram")
         for name in names:
             self.check(self.lib.nvrtcAddNameExpression(program, name.encode()), name)
         array = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
         status = self.lib.nvrtcCompileProgram(program, len(options), array)
+        log = self.text(program, "ProgramLog").rstrip(bytes(1)).decode()
         if status:
-            raise SystemExit(f"{file}:\n{self.text(program, 'ProgramLog').rstrip(bytes(1)).decode()}")
+            raise SystemExit(f"{file}:\n{log}")
         symbols = []
         for name in names:
             symbol = ctypes.c_char_p()
@@ -107,7 +108,15 @@ class Nvrtc:
             symbols.append((symbol.value or b"").decode())
         cubin = self.text(program, "CUBIN")
         self.check(self.lib.nvrtcDestroyProgram(ctypes.byref(program)), "nvrtcDestroyProgram")
-        return cubin, symbols
+        return cubin, symbols, log
+
+
+def compile_unit(nvrtc: Nvrtc, unit: str, names: list[str], folder: Path, arch: str, *more: str) -> tuple[bytes, list[str], str]:
+    """Nvrtc.compile of the kernels that a unit launches; copy_device_sources(folder / "device") has been called."""
+    flags = [f"--gpu-architecture={arch}", "--std=c++17", "--fmad=false", "-default-device", "-w", *more,
+             f"-I{folder / 'device' / 'std'}", f"-I{folder / 'device' / 'kernels'}", f"-I{nvrtc.include}"]  # fmt: skip
+    source = f'#include "{unit}.cu"\nusing namespace cunn;\nusing namespace cunn::cuda;\n'  # names leave out the nearest scope
+    return nvrtc.compile(source, f"{unit}.nvrtc.cu", flags, [expression(name) for name in names])
 
 
 def main() -> None:
@@ -124,10 +133,7 @@ def main() -> None:
         unit, names = path.name.split(".")[0], kernel_names(path)
         if not names:
             continue
-        flags = [f"--gpu-architecture={options.arch}", "--std=c++17", "--fmad=false", "-default-device", "-w",
-                 f"-I{folder / 'device' / 'std'}", f"-I{folder / 'device' / 'kernels'}", f"-I{nvrtc.include}"]  # fmt: skip
-        source = f'#include "{unit}.cu"\nusing namespace cunn;\nusing namespace cunn::cuda;\n'  # names leave out the nearest scope
-        cubin, symbols = nvrtc.compile(source, f"{unit}.nvrtc.cu", flags, [expression(name) for name in names])
+        cubin, symbols, _ = compile_unit(nvrtc, unit, names, folder, options.arch)
         (folder / f"{unit}.cubin").write_bytes(cubin)
         index = len(modules)
         modules.append(f'    {{"{unit}", cunn_cubin_{unit}}},')

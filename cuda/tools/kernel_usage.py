@@ -1,9 +1,10 @@
 """Compiles every CUDA kernel and prints what ptxas says it uses: registers, spills, shared memory.
 
-    python kernel_usage.py [--nvcc PATH] [--arch sm_80 --arch sm_90a ...] [--summary] [FILE...]
+    python kernel_usage.py [--nvcc PATH] [--arch sm_80 --arch sm_90a ...] [--sm70 FOLDER] [--summary] [FILE...]
 
-Every architecture of the release from sm_75 unless --arch names some; the release's sm_70 is not among them, since NVRTC 12.9
-makes it (../sm70) and nvcc 13 cannot, so what its kernels use is not known here. A spill is a defect: the exit status is 1 when a kernel spills. One
+Every architecture of the release from sm_75 unless --arch names some. The release's sm_70 is made by NVRTC 12.9, since nvcc 13
+cannot, of the kernels that the objects of a build with CUNN_SM70 launch (../sm70/cubins.py): it is among them with --sm70 and
+the build's folder. A spill is a defect: the exit status is 1 when a kernel spills. One
 line a kernel and architecture, the worst first; then one line an architecture, with the seconds its compilation took.
 """
 
@@ -96,15 +97,49 @@ def compile_file(nvcc: str, path: Path, arch: str) -> list[Usage]:
     return parse(done.stderr + done.stdout)
 
 
+class Sm70:
+    """ptxas's log of what sm70/cubins.py compiles."""
+
+    def __init__(self, build: Path, work: Path) -> None:
+        sys.path.insert(0, str(CUDA / "sm70"))
+        import cubins
+
+        self.cubins, self.work = cubins, work
+        self.objects = {path.name.split(".")[0]: path for path in build.rglob("*.cu.o") if "cunn_sm70_host.dir" in path.parts}
+        if not self.objects:
+            raise SystemExit(f"{build} has no objects of sm_70's kernels: build there with -DCUNN_SM70=ON")
+        self.nvrtc = cubins.Nvrtc()
+        cubins.copy_device_sources(work / "device")
+
+    def compile_file(self, path: Path) -> list[Usage]:
+        names = self.cubins.kernel_names(self.objects[path.stem]) if path.stem in self.objects else []
+        if not names:
+            return []
+        _, symbols, log = self.cubins.compile_unit(self.nvrtc, path.stem, names, self.work, "sm_70", "--ptxas-options=-v")
+        found = parse(log)
+        if missing := set(symbols) - {usage.kernel for usage in found}:
+            raise SystemExit(f"{path.name}: ptxas says nothing of {', '.join(sorted(missing))} for sm_70")
+        return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nvcc", default="")
-    parser.add_argument("--arch", action="append", help="all of " + ", ".join(ARCHITECTURES) + " when none is given; nvcc 13 has no sm_70")
+    parser.add_argument("--arch", action="append", help="all of " + ", ".join(ARCHITECTURES) + " when none is given")
+    parser.add_argument("--sm70", type=Path, metavar="FOLDER", help="a build with CUNN_SM70, whose kernels are compiled for sm_70 too")
     parser.add_argument("--summary", action="store_true", help="only kernels that spill, and the line of each architecture")
     parser.add_argument("files", nargs="*", type=Path)
     options = parser.parse_args()
-    nvcc = options.nvcc or find_nvcc()
-    archs = options.arch or ARCHITECTURES
+    archs = options.arch or (["sm_70"] if options.sm70 else []) + ARCHITECTURES
+    if ("sm_70" in archs) != bool(options.sm70):
+        parser.error("sm_70 needs --sm70 FOLDER, and --sm70 needs sm_70 among the architectures")
+    nvcc = "" if archs == ["sm_70"] else options.nvcc or find_nvcc()
+    with tempfile.TemporaryDirectory() as work:
+        return report(options, archs, nvcc, Sm70(options.sm70, Path(work)) if options.sm70 else None)
+
+
+def report(options: argparse.Namespace, archs: list[str], nvcc: str, sm70: Sm70 | None) -> int:
+    """Compiles and prints; the exit status."""
     files = options.files or sorted((CUDA / "kernels").glob("*.cu"))
     found: dict[str, list[Usage]] = {arch: [] for arch in archs}
     seconds = dict.fromkeys(archs, 0.0)
@@ -113,7 +148,7 @@ def main() -> int:
         usages = []
         for arch in archs:
             started = time.perf_counter()
-            compiled = compile_file(nvcc, path, arch)
+            compiled = sm70.compile_file(path) if sm70 and arch == "sm_70" else compile_file(nvcc, path, arch)
             seconds[arch] += time.perf_counter() - started
             found[arch] += compiled
             usages += compiled
@@ -123,8 +158,8 @@ def main() -> int:
                 print(f"{path.stem:20} {u.arch:8} {u.registers:9} {u.spilled_bytes:8} {u.stack_bytes:6} {u.shared_bytes:7}  {names[u.kernel]}", flush=True)
     for arch, usages in found.items():
         spilling = sum(u.spilled_bytes > 0 for u in usages)
-        most = max(u.registers for u in usages)
-        shared = max(u.shared_bytes for u in usages)
+        most = max((u.registers for u in usages), default=0)
+        shared = max((u.shared_bytes for u in usages), default=0)
         print(f"{arch}: {len(usages)} kernels in {seconds[arch]:.0f} s, {spilling} spill, at most {most} registers and {shared} bytes of static shared memory")
     return 1 if any(u.spilled_bytes for usages in found.values() for u in usages) else 0
 
