@@ -1,8 +1,8 @@
 //! The Python module `nn_rs`: the model, the trainer and tensors with their operations, on NumPy
-//! arrays. Every call that computes releases the interpreter's lock.
+//! arrays. Every call that computes releases the interpreter's lock and waits for its turn on the device.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use nn_core::model::generate::{Sampling, generate};
 use nn_core::model::transformer::{MoETransformer, Options};
@@ -46,6 +46,37 @@ fn free<T: Send>(py: Python, run: impl FnOnce() -> nn_core::Result<T> + Send) ->
     py.detach(run).map_err(raised)
 }
 
+/// A device serves one call at a time. A call of a model is many operations on memory that the model's
+/// next call writes again, and operations of another thread would go into a recording that this one has
+/// begun; so whole calls take turns, not operations.
+#[derive(Clone, Default)]
+struct Turns(Arc<Mutex<()>>);
+
+impl Turns {
+    /// [`free`], while no other call on the device runs. The turn is waited for without the interpreter's
+    /// lock, which no call takes while it has the turn.
+    fn free<T: Send>(
+        &self,
+        py: Python,
+        run: impl FnOnce() -> nn_core::Result<T> + Send,
+    ) -> PyResult<T> {
+        free(py, || {
+            let _turn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            run()
+        })
+    }
+}
+
+/// A device and its turns.
+#[derive(Clone)]
+struct Device {
+    backend: Arc<dyn Backend>,
+    turns: Turns,
+}
+
+/// The turns of [`default_backend`].
+static DEFAULT_TURNS: LazyLock<Turns> = LazyLock::new(Turns::default);
+
 fn to_numpy(py: Python, array: Array) -> PyResult<Bound<PyArrayDyn<f32>>> {
     let shape = array.shape().dims().to_vec();
     PyArray1::from_vec(py, array.into_values()).reshape(IxDyn(&shape))
@@ -61,23 +92,23 @@ fn values<T: numpy::Element + Copy>(array: &PyReadonlyArrayDyn<T>) -> (Vec<T>, V
 
 /// An opened device.
 #[pyclass(name = "Backend", frozen)]
-struct PyBackend(Arc<dyn Backend>);
+struct PyBackend(Device);
 
 #[pymethods]
 impl PyBackend {
     #[getter]
     fn name(&self) -> String {
-        self.0.name().to_string()
+        self.0.backend.name().to_string()
     }
 
     #[getter]
     fn isa(&self) -> String {
-        self.0.isa()
+        self.0.backend.isa()
     }
 
     #[getter]
     fn threads(&self) -> usize {
-        self.0.threads()
+        self.0.backend.threads()
     }
 }
 
@@ -85,19 +116,27 @@ impl PyBackend {
 #[pyfunction]
 #[pyo3(signature = (device = "auto", threads = 0))]
 fn open_backend(py: Python, device: &str, threads: usize) -> PyResult<PyBackend> {
-    free(py, || nn_cuda::open_backend(device, threads)).map(PyBackend)
+    let backend = free(py, || nn_cuda::open_backend(device, threads))?;
+    let turns = Turns::default();
+    Ok(PyBackend(Device { backend, turns }))
 }
 
-fn backend_or_default(py: Python, backend: Option<&PyBackend>) -> PyResult<Arc<dyn Backend>> {
+fn device_or_default(py: Python, backend: Option<&PyBackend>) -> PyResult<Device> {
     match backend {
         Some(backend) => Ok(backend.0.clone()),
-        None => free(py, default_backend),
+        None => Ok(Device {
+            backend: free(py, default_backend)?,
+            turns: DEFAULT_TURNS.clone(),
+        }),
     }
 }
 
 /// A Mixture-of-Experts Transformer: token ids in, logits out.
 #[pyclass(name = "MoETransformer", frozen)]
-struct PyTransformer(Arc<MoETransformer>);
+struct PyTransformer {
+    model: Arc<MoETransformer>,
+    turns: Turns,
+}
 
 impl PyTransformer {
     fn preset(
@@ -107,14 +146,15 @@ impl PyTransformer {
         seed: i64,
         training: bool,
     ) -> PyResult<Self> {
-        let backend = backend_or_default(py, backend)?;
+        let Device { backend, turns } = device_or_default(py, backend)?;
         let options = Options {
             training,
             seed: Some(seed),
             ..Options::default()
         };
-        free(py, || MoETransformer::new(config, backend, options))
-            .map(|model| Self(Arc::new(model)))
+        let model = turns.free(py, || MoETransformer::new(config, backend, options))?;
+        let model = Arc::new(model);
+        Ok(Self { model, turns })
     }
 }
 
@@ -143,25 +183,25 @@ impl PyTransformer {
         backend: Option<&PyBackend>,
         training: bool,
     ) -> PyResult<Self> {
-        let backend = backend_or_default(py, backend)?;
+        let Device { backend, turns } = device_or_default(py, backend)?;
         let options = Options {
             training,
             ..Options::default()
         };
-        free(py, || {
-            MoETransformer::load(&path, backend, None, options, None)
-        })
-        .map(|model| Self(Arc::new(model)))
+        let load = || MoETransformer::load(&path, backend, None, options, None);
+        let model = Arc::new(turns.free(py, load)?);
+        Ok(Self { model, turns })
     }
 
     /// Writes a Mixtral folder, whole or not at all.
     fn save(&self, py: Python, path: PathBuf) -> PyResult<()> {
-        free(py, || self.0.save(&path, None, None))
+        let save = || self.model.save(&path, None, None);
+        self.turns.free(py, save)
     }
 
     /// The content of its config.json.
     fn config_json(&self) -> String {
-        self.0.config.to_json()
+        self.model.config.to_json()
     }
 
     /// Logits [batch, seq_len, vocab_size] for batch sequences of seq_len ids.
@@ -172,7 +212,8 @@ impl PyTransformer {
         batch: usize,
         seq_len: usize,
     ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
-        let logits = free(py, || self.0.forward_ids(&ids, batch, seq_len))?;
+        let forward = || self.model.forward_ids(&ids, batch, seq_len);
+        let logits = self.turns.free(py, forward)?;
         to_numpy(py, logits)
     }
 
@@ -195,19 +236,22 @@ impl PyTransformer {
             top_p,
             seed,
         };
-        free(py, || {
-            generate(&self.0, &prompts, max_new_tokens, sampling, stop_at_eos)
+        self.turns.free(py, || {
+            generate(&self.model, &prompts, max_new_tokens, sampling, stop_at_eos)
         })
     }
 }
 
 /// Parameters, gradients, moments and activations stay on the device; a step is one graph launch.
 #[pyclass(name = "GpuTrainer", frozen)]
-struct PyTrainer(Mutex<GpuTrainer>);
+struct PyTrainer {
+    trainer: Mutex<GpuTrainer>,
+    turns: Turns,
+}
 
 impl PyTrainer {
     fn lock(&self) -> MutexGuard<'_, GpuTrainer> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.trainer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -225,16 +269,17 @@ impl PyTrainer {
         weight_decay: f64,
         max_norm: f64,
     ) -> PyResult<Self> {
-        let model = model.0.clone();
+        let (model, turns) = (model.model.clone(), model.turns.clone());
         let optimizer = AdamWConfig {
             weight_decay,
             max_norm,
             ..AdamWConfig::default()
         };
-        free(py, || {
+        let trainer = turns.free(py, || {
             GpuTrainer::new(model, batch, seq_len, micro_batches, optimizer, true)
-        })
-        .map(|trainer| Self(Mutex::new(trainer)))
+        })?;
+        let trainer = Mutex::new(trainer);
+        Ok(Self { trainer, turns })
     }
 
     /// One optimizer step on ids, targets [micro_batches, batch, seq_len] i32 (target -1: does not
@@ -247,7 +292,8 @@ impl PyTrainer {
         lr: f64,
     ) -> PyResult<Bound<'py, PyDict>> {
         let ((ids, _), (targets, _)) = (values(&ids), values(&targets));
-        let loss = free(py, || self.lock().step(&ids, &targets, lr))?;
+        let step = || self.lock().step(&ids, &targets, lr);
+        let loss = self.turns.free(py, step)?;
         let out = PyDict::new(py);
         out.set_item("cross_entropy", loss.cross_entropy)?;
         out.set_item("balance", loss.balance)?;
@@ -259,35 +305,49 @@ impl PyTrainer {
 
     /// The norm of all gradients of the last step, before clipping.
     fn grad_norm(&self, py: Python) -> PyResult<f64> {
-        free(py, || self.lock().grad_norm())
+        self.turns.free(py, || self.lock().grad_norm())
     }
 }
 
 /// An f32 tensor that lives on a device; its operations run there.
 #[pyclass(name = "GpuTensor", frozen)]
-struct PyTensor(GpuTensor);
+struct PyTensor {
+    tensor: GpuTensor,
+    turns: Turns,
+}
 
 impl PyTensor {
     fn like(&self, shape: &[usize]) -> nn_core::Result<GpuTensor> {
         GpuTensor::on_device(
             Shape::new(shape)?,
             DType::F32,
-            Some(self.0.backend().clone()),
+            Some(self.tensor.backend().clone()),
         )
     }
 
     /// Rows and columns: all dimensions but the last, and the last.
     fn rows(&self) -> (usize, usize) {
-        let cols = self.0.shape().dims().last().copied().unwrap_or(1);
-        (self.0.shape().size() / cols.max(1), cols)
+        let cols = self.tensor.shape().dims().last().copied().unwrap_or(1);
+        (self.tensor.shape().size() / cols.max(1), cols)
     }
 
     fn same_shape(&self, other: &Self) -> nn_core::Result<()> {
-        let (a, b) = (self.0.shape(), other.0.shape());
+        let (a, b) = (self.tensor.shape(), other.tensor.shape());
         if a == b {
             return Ok(());
         }
         Err(TensorError::Shape(format!("the shapes differ: {a} and {b}")).into())
+    }
+
+    /// What `run` makes, in turn with the device's other calls.
+    fn made(
+        &self,
+        py: Python,
+        run: impl FnOnce() -> nn_core::Result<GpuTensor> + Send,
+    ) -> PyResult<Self> {
+        let tensor = self.turns.free(py, run)?;
+        let turns = self.turns.clone();
+        Ok(Self { tensor, turns })
     }
 
     fn map(
@@ -295,10 +355,10 @@ impl PyTensor {
         py: Python,
         run: impl FnOnce(&GpuTensor, &GpuTensor) -> nn_core::Result<()> + Send,
     ) -> PyResult<Self> {
-        free(py, || {
-            let y = self.like(self.0.shape().dims())?;
-            run(&y, &self.0)?;
-            Ok(Self(y))
+        self.made(py, || {
+            let y = self.like(self.tensor.shape().dims())?;
+            run(&y, &self.tensor)?;
+            Ok(y)
         })
     }
 }
@@ -314,49 +374,50 @@ impl PyTensor {
         backend: Option<&PyBackend>,
     ) -> PyResult<Self> {
         let (data, shape) = values(&array);
-        let backend = backend_or_default(py, backend)?;
-        free(py, || {
+        let Device { backend, turns } = device_or_default(py, backend)?;
+        let tensor = turns.free(py, || {
             GpuTensor::from_host(
                 Shape::new(&shape)?,
                 DType::F32,
                 HostRef::from(&data),
                 Some(backend),
             )
-        })
-        .map(Self)
+        })?;
+        Ok(Self { tensor, turns })
     }
 
     /// The values; waits for pending work.
     fn numpy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
-        let array = free(py, || Ok(self.0.to_array()?))?;
+        let array = self.turns.free(py, || Ok(self.tensor.to_array()?))?;
         to_numpy(py, array)
     }
 
     #[getter]
     fn shape(&self) -> Vec<usize> {
-        self.0.shape().dims().to_vec()
+        self.tensor.shape().dims().to_vec()
     }
 
     /// self [m, k] times other [k, n].
     fn matmul(&self, py: Python, other: &Self) -> PyResult<Self> {
-        free(py, || {
-            let (&[m, k], &[k2, n]) = (self.0.shape().dims(), other.0.shape().dims()) else {
-                let (a, b) = (self.0.shape(), other.0.shape());
+        self.made(py, || {
+            let (&[m, k], &[k2, n]) = (self.tensor.shape().dims(), other.tensor.shape().dims())
+            else {
+                let (a, b) = (self.tensor.shape(), other.tensor.shape());
                 return Err(TensorError::Shape(format!(
                     "matmul of {a} and {b}, expected two matrices"
                 ))
                 .into());
             };
             if k != k2 {
-                let (a, b) = (self.0.shape(), other.0.shape());
+                let (a, b) = (self.tensor.shape(), other.tensor.shape());
                 let text = format!("matmul: a is {a} but b is {b} (inner dimensions differ)");
                 return Err(TensorError::Shape(text).into());
             }
-            let (c, be) = (self.like(&[m, n])?, self.0.backend());
+            let (c, be) = (self.like(&[m, n])?, self.tensor.backend());
             be.gemm(
                 c.buffer(),
-                self.0.buffer(),
-                other.0.buffer(),
+                self.tensor.buffer(),
+                other.tensor.buffer(),
                 false,
                 false,
                 m,
@@ -368,7 +429,7 @@ impl PyTensor {
                 1.0,
                 0.0,
             )?;
-            Ok(Self(c))
+            Ok(c)
         })
     }
 
@@ -379,7 +440,7 @@ impl PyTensor {
             Ok(y.backend().add_forward(
                 y.buffer(),
                 x.buffer(),
-                other.0.buffer(),
+                other.tensor.buffer(),
                 x.shape().size(),
             )?)
         })
@@ -392,7 +453,7 @@ impl PyTensor {
             Ok(y.backend().mul_forward(
                 y.buffer(),
                 x.buffer(),
-                other.0.buffer(),
+                other.tensor.buffer(),
                 x.shape().size(),
             )?)
         })
@@ -412,7 +473,7 @@ impl PyTensor {
             self.same_shape(up)?;
             let n = gate.shape().size();
             Ok(y.backend()
-                .swiglu_forward(y.buffer(), gate.buffer(), up.0.buffer(), n)?)
+                .swiglu_forward(y.buffer(), gate.buffer(), up.tensor.buffer(), n)?)
         })
     }
 
@@ -431,7 +492,7 @@ impl PyTensor {
         let (rows, cols) = self.rows();
         self.map(py, |y, x| {
             let rstd = self.like(&[rows])?;
-            let (y, w) = (y.buffer(), weight.0.buffer());
+            let (y, w) = (y.buffer(), weight.tensor.buffer());
             Ok(x.backend()
                 .rmsnorm_forward(y, rstd.buffer(), x.buffer(), w, rows, cols, eps)?)
         })

@@ -112,20 +112,30 @@ def test_no_argument_is_a_panic(cpu: nn_rs.Backend, tmp_path: Path) -> None:
     assert tensor(np.array(2, np.float32)).silu().numpy().shape == ()
 
 
-def test_another_thread_is_told_or_served(cpu: nn_rs.Backend) -> None:
-    """A context serves one thread at a time: a second one gets a sentence, never a wrong answer."""
-    model = nn_rs.MoETransformer.tiny(cpu)
-    ids = list(range(64))
-    want = model.forward_ids(ids, 1, 64).tobytes()
+@pytest.mark.parametrize("same_model", [True, False], ids=["one-model", "two-models-of-a-device"])
+def test_threads_take_turns(cpu: nn_rs.Backend, same_model: bool) -> None:
+    """The calls of several threads on one model, or one device, give the bits that each gives alone."""
+    models = [nn_rs.MoETransformer.tiny(cpu, seed=1) for _ in range(1 if same_model else 2)]
+    sequences = [[(7 * i + 13 * j) % 1000 for j in range(64)] for i in range(4)]
+    want = [models[0].forward_ids(ids, 1, 64).tobytes() for ids in sequences]
+    want_ids = models[0].generate([sequences[0][:8]], 4)
+    assert len(set(want)) == len(want)
+    start = threading.Barrier(len(sequences))
     wrong: list[str] = []
 
-    def run() -> None:
-        own = nn_rs.MoETransformer.tiny(nn_rs.open_backend("cpu", 1))
-        for _ in range(5):
-            if own.forward_ids(ids, 1, 64).tobytes() != want:
-                wrong.append("other bits")
+    def run(number: int) -> None:
+        try:
+            model = models[number % len(models)]
+            start.wait()
+            for _ in range(10):
+                if model.forward_ids(sequences[number], 1, 64).tobytes() != want[number]:
+                    wrong.append(f"thread {number}: other bits")
+                if model.generate([sequences[0][:8]], 4) != want_ids:
+                    wrong.append(f"thread {number}: other tokens")
+        except BaseException as error:  # noqa: BLE001  a thread's exception would be lost
+            wrong.append(f"thread {number}: {error!r}")
 
-    threads = [threading.Thread(target=run) for _ in range(3)]
+    threads = [threading.Thread(target=run, args=[number]) for number in range(len(sequences))]
     for thread in threads:
         thread.start()
     for thread in threads:
