@@ -248,15 +248,16 @@ def mutants(session: nox.Session) -> None:
 def kernels(session: nox.Session) -> None:
     """Registers, spills and shared memory of every CUDA kernel on every architecture; a spill fails."""
     need(session, "c++", COMPILER)
-    session.install(*CUDA_COMPILER)
-    session.run("python", "cuda/tools/kernel_usage.py", *session.posargs)
+    session.install(*CUDA_COMPILER, *NVRTC)
+    folder = cmake(session, "obj-sm70", "-DCUNN_SM70=ON", "-DCUNN_CUDA=off")
+    session.run("python", "cuda/tools/kernel_usage.py", "--sm70", str(folder), *session.posargs)
 
 
 @nox.session
 def sm70(session: nox.Session) -> None:
     """libcunn-sm70.so for a V100: compiled by NVRTC, every kernel found by name through a stand-in for the driver."""
     session.install(*NVRTC)
-    folder = cmake(session, "obj-sm70", "-DCUNN_SM70=ON")
+    folder = cmake(session, "obj-sm70", "-DCUNN_SM70=ON", "-DCUNN_CUDA=off")
     session.run("ctest", "--test-dir", str(folder), "--output-on-failure", "-R", "sm70")
 
 
