@@ -80,9 +80,9 @@ def interface(abi: Abi) -> str:
 def argument(parameter: Parameter) -> str:
     if parameter.type != "cunn_buffer":
         return parameter.name
-    if parameter.optional:
-        return f"0 if {parameter.name} is None else {parameter.name}.handle"
-    return f"{parameter.name}.handle"
+    name = parameter.name
+    own = f"{name}.handle if {name}.lib is lib else NOT_OWN"
+    return f"0 if {name} is None else {own}" if parameter.optional else own
 
 
 def native(abi: Abi) -> str:
@@ -96,6 +96,9 @@ def native(abi: Abi) -> str:
         "",
         "from nn.errors import NNError",
         "from nn.tensor.buffer import Buffer",
+        "",
+        "NOT_OWN = -1",
+        '"""What stands for a buffer of another library, whose handles coincide with this one\'s: no buffer has it."""',
         "",
         "",
         "class NativeOps(ABC):",
@@ -115,7 +118,8 @@ def native(abi: Abi) -> str:
             out += [
                 "",
                 *signature(op),
-                *fill(8, f"status = self._lib.{op.name}", call, ""),
+                "        lib = self._lib",
+                *fill(8, f"status = lib.{op.name}", call, ""),
                 "        if status:",
                 "            raise self._failure(status)",
             ]

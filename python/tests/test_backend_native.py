@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,3 +228,32 @@ def test_a_forked_child_is_told_so() -> None:
     assert first.startswith("DEVICE ")
     assert "fork" in first
     assert second == "parent works"
+
+
+@pytest.mark.skipif(
+    not {"cpu", "simt"} <= set(available_devices()), reason="the library that executes CUDA kernels is not built"
+)
+def test_a_buffer_of_another_library_is_no_buffer() -> None:
+    """The handles of two libraries coincide; a call must neither read nor write the namesake."""
+    ones = np.ones(4, np.float32)
+    with open_backend("cpu") as cpu, open_backend("simt") as simt:
+        own, other = cpu.from_numpy(ones), simt.from_numpy(2 * ones)
+        # The worst case: its handle is one that this library knows.
+        namesake: Any = simt.from_numpy(3 * ones)
+        namesake.handle, kept = own.handle, namesake.handle
+        try:
+            for call in (
+                lambda: cpu.fill(namesake, 4, 5.0),
+                lambda: cpu.add_forward(own, own, namesake, 4),
+                lambda: cpu.view(namesake, 0, 2),
+                lambda: cpu.upload(namesake, 7 * ones),
+                lambda: cpu.download(namesake),
+                lambda: simt.scale_forward(other, own, 4, 2.0),
+            ):
+                with pytest.raises(BackendError) as caught:
+                    call()
+                assert caught.value.status == Status.INVALID_ARGUMENT
+        finally:
+            namesake.handle = kept
+        np.testing.assert_array_equal(cpu.download(own), ones)
+        np.testing.assert_array_equal(simt.download(other), 2 * ones)

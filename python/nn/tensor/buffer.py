@@ -20,5 +20,9 @@ class Buffer(Protocol):
     def handle(self) -> int:
         """The library's name for it; -1 on the reference backend, which has no use for one."""
 
+    @property
+    def lib(self) -> object:
+        """The functions of the library that it is of, the only ones to give its handle to; else None."""
+
     def close(self) -> None:
         """Gives the memory back now instead of when the last reference goes. Closing twice is allowed."""
