@@ -42,10 +42,14 @@ type GpuTrainerOptions struct {
 	Eager bool
 }
 
-// NewGpuTrainer makes a trainer of batch sequences of seqLen tokens. Errors: not_training, sequence_too_long.
+// NewGpuTrainer makes a trainer of batch sequences of seqLen tokens. Errors: not_training, no_ids,
+// sequence_too_long.
 func NewGpuTrainer(m *model.MoETransformer, batch, seqLen int, options GpuTrainerOptions) (*GpuTrainer, error) {
 	if !m.Training {
 		return nil, messages.NotTraining()
+	}
+	if min(batch, seqLen) < 1 {
+		return nil, messages.NoIds()
 	}
 	if seqLen > m.Config.Context() {
 		return nil, messages.SequenceTooLong(seqLen, m.Config.Context())

@@ -214,6 +214,18 @@ func TestAnotherShapeInBetween(t *testing.T) {
 	})
 }
 
+func TestAStepWithoutTokensIsRefused(t *testing.T) {
+	m, err := model.NewMoETransformer(model.TinyMoEConfig(), tensor.NewReference(), model.Options{Training: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for _, sizes := range [][2]int{{0, 4}, {1, 0}, {-1, -4}, {0, m.Config.Context() + 1}} {
+		_, err := NewGpuTrainer(m, sizes[0], sizes[1], GpuTrainerOptions{})
+		testcases.RequireError(t, err, "no_ids", "no token ids, expected at least one")
+	}
+}
+
 func steady(t testing.TB, backend tensor.Backend, eager bool) (trainer *GpuTrainer, ids, targets []int32) {
 	t.Helper()
 	m, err := model.NewMoETransformer(model.TinyMoEConfig(), backend, model.Options{Training: true})

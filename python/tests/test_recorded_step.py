@@ -39,6 +39,15 @@ def test_another_shape_in_between_changes_no_training_step(device: str) -> None:
     assert losses[0] == losses[1]
 
 
+@pytest.mark.parametrize("sizes", [(0, 4, 1), (1, 0, 1), (1, 4, 0), (-1, -4, 1), (0, 33, 1)])
+def test_a_step_without_tokens_is_refused(sizes: tuple[int, int, int]) -> None:
+    with open_backend("reference") as backend:
+        model = MoETransformer(CONFIG, backend, training=True)
+        with pytest.raises(NNError) as caught:
+            GpuTrainer(model, *sizes)
+        assert caught.value.key == "no_ids"
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_recording_that_failed_is_not_launched(device: str) -> None:
     with open_backend(device) as backend:

@@ -28,8 +28,11 @@ class GpuTrainer:
         optimizer: AdamWConfig = AdamWConfig(),
         capture: bool = True,
     ) -> None:
+        """Steps of micro_batches times batch sequences of seq_len. Errors: not_training, no_ids, sequence_too_long."""
         if not model.training:
             raise messages.not_training()
+        if min(batch, seq_len, micro_batches) < 1:
+            raise messages.no_ids()
         if seq_len > model.config.context:
             raise messages.sequence_too_long(found=seq_len, limit=model.config.context)
         self.model = model
