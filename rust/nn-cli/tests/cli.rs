@@ -191,6 +191,37 @@ fn a_file_is_not_written_over_a_folder() {
 }
 
 #[test]
+fn the_first_bad_id_is_named_after_the_length_is_judged() {
+    let home = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| home.path().join(name).to_string_lossy().into_owned();
+    let (model, out) = (path("model"), path("out.safetensors"));
+    let device = ["--device", "reference"];
+    succeeds(&[&["init", "--config", "tiny", "--out", &model], &device[..]].concat());
+    let error = |ids: &str| {
+        let logits = ["logits", "--model", &model, "--ids", ids, "--out", &out];
+        let (code, sentence) = fails(&[&logits, &device[..]].concat());
+        assert_eq!(code, 1, "{sentence}");
+        sentence
+    };
+    let huge = "4000000000";
+    let sentence = error(&format!("1,1000,{huge}"));
+    assert!(
+        sentence.contains("token id 1000 at position 1,"),
+        "{sentence}"
+    );
+    let sentence = error(&format!("1,{huge},1000"));
+    assert!(
+        sentence.contains("token id 4000000000 at position 1,"),
+        "{sentence}"
+    );
+    let sentence = error(&vec![huge; 5000].join(","));
+    assert!(
+        sentence.contains("5000") && !sentence.contains(huge),
+        "{sentence}"
+    );
+}
+
+#[test]
 fn a_quantized_model_is_smaller_and_only_runs() {
     let home = tempfile::tempdir().expect("a folder");
     let path = |name: &str| home.path().join(name).to_string_lossy().into_owned();

@@ -43,18 +43,22 @@ pub fn run(options: Options) -> Outcome {
         how,
         options.ntk.ntk_alpha,
     )?;
-    // An id beyond i32 is beyond every vocabulary.
+    // An id beyond i32 is beyond every vocabulary, but the sentence names it as it was given.
     let narrow: Vec<i32> = ids
         .iter()
         .map(|&id| i32::try_from(id).unwrap_or(-1))
         .collect();
-    if let Some(position) = ids.iter().position(|&id| i32::try_from(id).is_err()) {
-        return Err(messages::id_out_of_range(
-            ids[position],
-            position,
-            model.config.vocab_size - 1,
-        )
-        .into());
+    if let Err(error) = model.check_ids(&narrow, 1, narrow.len()) {
+        let size = model.config.vocab_size as i64;
+        return match ids.iter().position(|&id| id >= size) {
+            Some(position) if error.key() == "id_out_of_range" => {
+                Err(
+                    messages::id_out_of_range(ids[position], position, model.config.vocab_size - 1)
+                        .into(),
+                )
+            }
+            _ => Err(error.into()),
+        };
     }
     let logits = model.forward_ids(&narrow, 1, narrow.len())?;
     let shape = logits.shape().dims().to_vec();
