@@ -115,17 +115,35 @@ impl MetricsFile {
 /// cannot_read, json_*.
 pub fn read_metrics(path: &Path) -> Result<Vec<Object>> {
     let data = files::read_bytes(path, "training folder")?;
-    let whole = data
-        .iter()
-        .rposition(|&byte| byte == b'\n')
-        .map_or(&data[..0], |end| &data[..end]);
-    if whole.is_empty() {
+    let Some(end) = data.iter().rposition(|&byte| byte == b'\n') else {
         return Ok(Vec::new());
-    }
-    let lines = whole.split(|&byte| byte == b'\n').enumerate();
+    };
+    let lines = data[..end].split(|&byte| byte == b'\n').enumerate();
     lines
         .map(|(number, line)| {
             loads_object(line, &format!("{}: line {}", files::text(path), number + 1))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read_metrics;
+
+    #[test]
+    fn only_whole_lines_count_and_an_empty_one_is_not_json() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("metrics.jsonl");
+        let read = |text: &str| {
+            std::fs::write(&path, text).expect("a file");
+            read_metrics(&path).map(|lines| lines.len())
+        };
+        assert_eq!(read("").ok(), Some(0));
+        assert_eq!(read("{\"step\":").ok(), Some(0));
+        assert_eq!(read("{\"step\":1}\n{\"step\":").ok(), Some(1));
+        for text in ["\n", "{\"step\":1}\n\n"] {
+            let error = read(text).expect_err("an empty line");
+            assert!(error.key().starts_with("json_"), "{error}");
+        }
+    }
 }
