@@ -171,6 +171,38 @@ fn text_is_prepared_anew_unless_the_run_is_resumed() {
 }
 
 #[test]
+fn a_copy_that_fails_leaves_nothing_and_a_killed_runs_is_cleared() {
+    let (_home, path) = home();
+    let (data, out) = (path("data"), path("out"));
+    let left = path("out/.step-00000007.saving");
+    fs::create_dir_all(&left).expect("a folder");
+    fs::write(format!("{left}/model.safetensors"), "half").expect("a file");
+    // A file where the copy's folder belongs.
+    fs::write(path("out/step-00000002"), "mine").expect("a file");
+    let run = ["train", "--data", &data, "--out", &out];
+    let options = ["--steps", "2", "--save-every", "1", "--keep", "2"];
+    let failed = nn_rs(&[&run[..], &TINY, &options].concat()).output();
+    let failed = failed.expect("nn-rs runs");
+    let errors = String::from_utf8_lossy(&failed.stderr);
+    assert_eq!(failed.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("step-00000002"), "{errors}");
+    let names = fs::read_dir(&out).expect("a folder").map(|entry| {
+        let name = entry.expect("an entry").file_name();
+        name.to_string_lossy().into_owned()
+    });
+    let names: Vec<String> = names.collect();
+    assert!(
+        names.iter().any(|name| name == "step-00000001"),
+        "{names:?}"
+    );
+    assert!(
+        !names.iter().any(|name| name.ends_with(".saving")),
+        "{names:?}"
+    );
+    assert_eq!(read(&path("out/step-00000002")), b"mine");
+}
+
+#[test]
 fn only_folders_of_steps_are_kept_and_removed() {
     let (_home, path) = home();
     let (data, out) = (path("data"), path("out"));

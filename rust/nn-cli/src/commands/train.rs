@@ -287,16 +287,27 @@ impl Observer for Seen {
             return Ok(());
         }
         let target = files::join(out, format!("step-{step:08}"));
-        keep_copy(out, &target, self.keep).map_err(|error| files::cannot_write(&target, &error))
+        let name = format!(".step-{step:08}.saving");
+        let aside = out.join(name);
+        keep_copy(out, &target, &aside, self.keep).map_err(|error| {
+            // What is said is why the copy failed, not why its rest stays.
+            let _ = remove_tree(&aside);
+            files::cannot_write(&target, &error)
+        })
     }
 }
 
-/// Copies the checkpoint just saved to OUT/step-N and removes all but the last `keep` of those.
-fn keep_copy(out: &Path, target: &Path, keep: usize) -> io::Result<()> {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let aside = out.join(format!(".{name}.saving"));
-    remove_tree(&aside)?;
-    fs::create_dir(&aside)?;
+/// Copies the checkpoint just saved to OUT/step-N, by way of `aside`, and removes all but the last
+/// `keep` of those.
+fn keep_copy(out: &Path, target: &Path, aside: &Path, keep: usize) -> io::Result<()> {
+    for entry in fs::read_dir(out)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(".step-") && name.ends_with(".saving") {
+            remove_tree(&entry.path())?; // of a run that was killed
+        }
+    }
+    fs::create_dir(aside)?;
     let mut kept = Vec::new();
     for entry in fs::read_dir(out)? {
         let entry = entry?;
@@ -312,7 +323,7 @@ fn keep_copy(out: &Path, target: &Path, keep: usize) -> io::Result<()> {
         }
     }
     remove_tree(target)?;
-    fs::rename(&aside, target)?;
+    fs::rename(aside, target)?;
     kept.push(target.to_path_buf());
     kept.sort_unstable();
     // Those behind the target are of an earlier run in the same folder.
