@@ -8,6 +8,7 @@ use nn_core::json_strict::{Json, Object};
 use nn_core::model::inspection::{LayerRouting, inspect_routing};
 use nn_core::model::transformer::{self, MoETransformer};
 use nn_core::{files, messages};
+use unicode_general_category::{GeneralCategory, get_general_category};
 
 use crate::arguments::{path, text};
 use crate::common::{AsJson, Device, NtkAlpha, Outcome, model_tokenizer, print, print_result};
@@ -120,10 +121,7 @@ fn quoted(text: &str) -> String {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             _ if character == quote => out.extend(['\\', character]),
-            ' '..='~' => out.push(character),
-            _ if !character.is_control() && !character.is_whitespace() && code != 0xad => {
-                out.push(character)
-            }
+            _ if printable(character) => out.push(character),
             _ if code < 0x100 => out.push_str(&format!("\\x{code:02x}")),
             _ if code < 0x10000 => out.push_str(&format!("\\u{code:04x}")),
             _ => out.push_str(&format!("\\U{code:08x}")),
@@ -131,6 +129,19 @@ fn quoted(text: &str) -> String {
     }
     out.push(quote);
     out
+}
+
+/// Neither a control, format, private-use or unassigned character nor a separator but the space.
+fn printable(character: char) -> bool {
+    use GeneralCategory::{
+        Control, Format, LineSeparator, ParagraphSeparator, PrivateUse, SpaceSeparator, Surrogate,
+        Unassigned,
+    };
+    match get_general_category(character) {
+        Control | Format | Surrogate | PrivateUse | Unassigned => false,
+        SpaceSeparator | LineSeparator | ParagraphSeparator => character == ' ',
+        _ => true,
+    }
 }
 
 /// The fields of --json.
@@ -259,3 +270,33 @@ div { overflow-x: auto; }
 {loads}
 </html>
 "#;
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_piece_is_quoted_as_python_quotes_it() {
+        for (text, want) in [
+            ("a b~", "'a b~'"),
+            ("it's", "\"it's\""),
+            ("'\"", "'\\'\"'"),
+            ("\\\n\r\t\u{7f}\u{ad}\u{a0}", r"'\\\n\r\t\x7f\xad\xa0'"),
+            (
+                "\u{200b}\u{2028}\u{2029}\u{3000}",
+                r"'\u200b\u2028\u2029\u3000'",
+            ),
+            (
+                "\u{e000}\u{378}\u{fffe}\u{feff}",
+                r"'\ue000\u0378\ufffe\ufeff'",
+            ),
+            ("\u{e0001}\u{10ffff}", r"'\U000e0001\U0010ffff'"),
+            (
+                "e\u{301} \u{65e5} \u{1f600} \u{fffd}",
+                "'e\u{301} \u{65e5} \u{1f600} \u{fffd}'",
+            ),
+        ] {
+            assert_eq!(quoted(text), want);
+        }
+    }
+}
