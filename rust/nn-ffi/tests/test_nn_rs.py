@@ -132,7 +132,7 @@ def test_threads_take_turns(cpu: nn_rs.Backend, same_model: bool) -> None:
                     wrong.append(f"thread {number}: other bits")
                 if model.generate([sequences[0][:8]], 4) != want_ids:
                     wrong.append(f"thread {number}: other tokens")
-        except BaseException as error:  # noqa: BLE001  a thread's exception would be lost
+        except BaseException as error:  # a thread's exception would be lost
             wrong.append(f"thread {number}: {error!r}")
 
     threads = [threading.Thread(target=run, args=[number]) for number in range(len(sequences))]
