@@ -1,6 +1,7 @@
 //! nn-rs train as a user runs it, on the reference device: what it leaves, and what Ctrl-C does.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -23,6 +24,14 @@ const TINY: [&str; 10] = [
 fn nn_rs(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nn-rs"));
     command.args(arguments);
+    // Where the suite was started with Ctrl-C ignored, nn-rs would ignore it too.
+    // SAFETY: `signal` may be called between fork and exec, and touches no memory of ours.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            Ok(())
+        });
+    }
     command
 }
 
