@@ -15,7 +15,7 @@ SCALAR_CASES = ("matmul_512", "softmax_512x32000", "silu_65536", "rmsnorm_512x76
 runs is the same in all three."""
 
 NO_LOOPS = ("matmul_2048",)
-"""Where plain loops would take the time of all other rows, to say again what they say at 512."""
+"""Where plain loops, in C++ too, would take the time of all other rows, to say again what they say at 512."""
 
 
 @dataclass(frozen=True)

@@ -156,10 +156,11 @@ class Lab:
                     self._timed(harness, case, ["cpu", "library"], machine.pinned(threads))
             for name, peer in self.peers.items():
                 self._timed(peer, case, [f"peer-{name}"], every)
-            if self.native is not None and (round_ == 0 or not self.quick):
+            native = None if case["name"] in plan.NO_LOOPS else self.native
+            if native is not None and (round_ == 0 or not self.quick):
                 for processors in [every] if len(every) == 1 else [machine.pinned(1), every]:
                     with machine.Load() as load:
-                        rows = self.native.case(case, processors, self.pace.seconds, self.pace.samples)
+                        rows = native.case(case, processors, self.pace.seconds, self.pace.samples)
                     self.collected.add(_at_their_own(rows), processors, load.others, load.stolen)
             wrong = self.collected.disagreements(case["name"])
             if wrong:
