@@ -18,38 +18,13 @@
 
 namespace cunn::cpu {
 
-#if CUNN_HAS_ISA_scalar
-namespace scalar { const OpTable &ops(); }
-#endif
-#if CUNN_HAS_ISA_avx2
-namespace avx2 { const OpTable &ops(); }
-#endif
-#if CUNN_HAS_ISA_avx512
-namespace avx512 { const OpTable &ops(); }
-#endif
-
 namespace {
 
 constexpr int64_t kAlignment = 64;
 constexpr int64_t kHugePage = int64_t{2} << 20;
 constexpr int32_t kMaxThreads = 1024;
 
-const OpTable *table(Isa isa) {
-  switch (isa) {
-#if CUNN_HAS_ISA_scalar
-    case Isa::scalar: return &scalar::ops();
-#endif
-#if CUNN_HAS_ISA_avx2
-    case Isa::avx2: return &avx2::ops();
-#endif
-#if CUNN_HAS_ISA_avx512
-    case Isa::avx512: return &avx512::ops();
-#endif
-    default: return nullptr;
-  }
-}
-
-bool usable(Isa isa) { return isa_supported(isa) && table(isa) != nullptr; }
+bool usable(Isa isa) { return isa_supported(isa) && op_table(isa) != nullptr; }
 
 Isa best_usable() {
   for (int i = isa_count - 1; i > 0; --i)
@@ -62,7 +37,7 @@ Isa choose_isa(const char *name) {
   Isa isa;
   if (!parse_isa(name, &isa))
     throw Failure(CUNN_INVALID_ARGUMENT, "isa is \"%.40s\", expected scalar, avx2, avx512 or none", name);
-  if (table(isa) == nullptr)
+  if (op_table(isa) == nullptr)
     throw Failure(CUNN_UNSUPPORTED, "isa is %s, which this build does not have; the best here is %s", isa_name(isa),
                   isa_name(best_usable()));
   if (!isa_supported(isa))
@@ -79,7 +54,7 @@ struct HostEvent final : DeviceEvent {
 class HostQueue final : public Queue {
  public:
   HostQueue(int32_t threads, Isa isa)
-      : pool_(threads), isa_(isa), table_(*table(isa)), exec_{&pool_, &scratch_, &error_, nullptr} {}
+      : pool_(threads), isa_(isa), table_(*op_table(isa)), exec_{&pool_, &scratch_, &error_, nullptr} {}
 
   Exec &exec() override { return exec_; }
   const OpTable &ops() const override { return table_; }

@@ -2,7 +2,34 @@
 
 #include <cstring>
 
+#include "../src/ops.h"
+
 namespace cunn::cpu {
+
+#if CUNN_HAS_ISA_scalar
+namespace scalar { const OpTable &ops(); }
+#endif
+#if CUNN_HAS_ISA_avx2
+namespace avx2 { const OpTable &ops(); }
+#endif
+#if CUNN_HAS_ISA_avx512
+namespace avx512 { const OpTable &ops(); }
+#endif
+
+const OpTable *op_table(Isa isa) {
+  switch (isa) {
+#if CUNN_HAS_ISA_scalar
+    case Isa::scalar: return &scalar::ops();
+#endif
+#if CUNN_HAS_ISA_avx2
+    case Isa::avx2: return &avx2::ops();
+#endif
+#if CUNN_HAS_ISA_avx512
+    case Isa::avx512: return &avx512::ops();
+#endif
+    default: return nullptr;
+  }
+}
 
 const char *isa_name(Isa isa) {
   switch (isa) {

@@ -16,23 +16,6 @@
 #include "../src/thread_pool.h"
 #include "machine_bench.h"
 
-#define CUNN_DECLARE(isa)                                                                        \
-  namespace cunn::cpu::isa {                                                                     \
-  void gemm(Exec &, const GemmArgs &);                                                           \
-  void gemm_grouped_rows(Exec &, const GemmGroupedRowsArgs &);                                   \
-  void gemm_grouped_inner(Exec &, const GemmGroupedInnerArgs &);                                 \
-  }
-CUNN_DECLARE(scalar)
-#if defined(__x86_64__)
-CUNN_DECLARE(avx2)
-CUNN_DECLARE(avx512)
-#else  // one instruction set: the table below names it three times
-namespace cunn::cpu {
-namespace avx2 = scalar;
-namespace avx512 = scalar;
-}
-#endif
-
 using namespace cunn;
 using cpu::Isa;
 
@@ -106,9 +89,9 @@ struct Bench {
                 100 * flops / seconds * 1e-9 / peak, bytes / seconds * 1e-9, 100 * bytes / seconds * 1e-9 / bandwidth);
     std::fflush(stdout);
   }
-  template <class Args> void call(void (*scalar)(Exec &, const Args &), void (*avx2)(Exec &, const Args &), void (*avx512)(Exec &, const Args &), const Args &args) {
+  template <class Args> void call(void (*OpTable::*op)(Exec &, const Args &), const Args &args) {
     scratch.reset();
-    (isa == Isa::avx512 ? avx512 : isa == Isa::avx2 ? avx2 : scalar)(exec, args);
+    (cpu::op_table(isa)->*op)(exec, args);
   }
 
   void product(int64_t m, int64_t n, int64_t k, bool ta, bool tb, DType t = DType::f32) {
@@ -121,7 +104,7 @@ struct Bench {
     double flops = 2.0 * (double)m * (double)n * (double)k;
     int64_t inner = std::max<int64_t>(1, (int64_t)(2e7 / flops));
     double seconds = best_of(flops > 1e10 ? 4 : 12, [&] {
-      for (int64_t i = 0; i < inner; ++i) call(cpu::scalar::gemm, cpu::avx2::gemm, cpu::avx512::gemm, g);
+      for (int64_t i = 0; i < inner; ++i) call(&OpTable::gemm, g);
     }) / (double)inner;
     report(name, seconds, flops, (double)bytes_of(t, n * k));
   }
@@ -139,14 +122,14 @@ struct Bench {
     char name[100];
     auto rows_form = [&](bool tb) {
       GemmGroupedRowsArgs g{y, DType::f32, n, x, DType::f32, k, w, DType::f32, tb ? k : n, tb, n * k, offsets.data(), gather.data(), groups, rows, n, k, rows, 0.0f};
-      double t = best_of(8, [&] { call(cpu::scalar::gemm_grouped_rows, cpu::avx2::gemm_grouped_rows, cpu::avx512::gemm_grouped_rows, g); });
+      double t = best_of(8, [&] { call(&OpTable::gemm_grouped_rows, g); });
       std::snprintf(name, sizeof name, "grouped rows %lld / %lld x %lld x %lld %s", (long long)rows, (long long)groups, (long long)n, (long long)k, tb ? "B^T" : "");
       report(name, t, flops, (double)(4 * std::min(groups, rows) * n * k));
     };
     rows_form(true);
     rows_form(false);
     GemmGroupedInnerArgs g{dw, DType::f32, k, n * k, y, DType::f32, n, x, DType::f32, k, offsets.data(), gather.data(), groups, n, k, rows, rows, 1.0f};
-    double t = best_of(8, [&] { call(cpu::scalar::gemm_grouped_inner, cpu::avx2::gemm_grouped_inner, cpu::avx512::gemm_grouped_inner, g); });
+    double t = best_of(8, [&] { call(&OpTable::gemm_grouped_inner, g); });
     std::snprintf(name, sizeof name, "grouped inner %lld / %lld x %lld x %lld", (long long)rows, (long long)groups, (long long)n, (long long)k);
     report(name, t, flops, (double)(8 * groups * n * k));
   }

@@ -13,40 +13,21 @@
 #include "../src/ops.h"
 #include "../src/thread_pool.h"
 
-#define CUNN_DECLARE(isa)                                                                        \
-  namespace cunn::cpu::isa {                                                                     \
-  void gemm(Exec &, const GemmArgs &);                                                           \
-  void gemm_batched(Exec &, const GemmBatchedArgs &);                                            \
-  void gemm_grouped_rows(Exec &, const GemmGroupedRowsArgs &);                                   \
-  void gemm_grouped_inner(Exec &, const GemmGroupedInnerArgs &);                                 \
-  }
-CUNN_DECLARE(scalar)
-#if defined(__x86_64__)
-CUNN_DECLARE(avx2)
-CUNN_DECLARE(avx512)
-#endif
-
 using namespace cunn;
 
 namespace {
 
-struct Ops {
+struct Kernels {
   const char *name;
-  void (*gemm)(Exec &, const GemmArgs &);
-  void (*batched)(Exec &, const GemmBatchedArgs &);
-  void (*rows)(Exec &, const GemmGroupedRowsArgs &);
-  void (*inner)(Exec &, const GemmGroupedInnerArgs &);
+  const OpTable *ops;
 };
 
-std::vector<Ops> supported_ops() {
-  std::vector<Ops> all;
-#define CUNN_OPS(isa) \
-  if (cpu::isa_supported(cpu::Isa::isa)) all.push_back({#isa, cpu::isa::gemm, cpu::isa::gemm_batched, cpu::isa::gemm_grouped_rows, cpu::isa::gemm_grouped_inner});
-  CUNN_OPS(scalar)
-#if defined(__x86_64__)
-  CUNN_OPS(avx2)
-  CUNN_OPS(avx512)
-#endif
+std::vector<Kernels> supported() {
+  std::vector<Kernels> all;
+  for (int i = 0; i < cpu::isa_count; ++i) {
+    const auto isa = static_cast<cpu::Isa>(i);
+    if (cpu::isa_supported(isa) && cpu::op_table(isa)) all.push_back({cpu::isa_name(isa), cpu::op_table(isa)});
+  }
   return all;
 }
 
@@ -187,18 +168,18 @@ struct Machine {
   Exec exec;
 };
 
-std::vector<Ops> all_ops;
+std::vector<Kernels> all_kernels;
 std::vector<std::unique_ptr<Machine>> machines;
 
 template <class Run> void on_every(const char *what, const char *shape, const Array &before, const Array &want, Run run) {
-  for (const Ops &ops : all_ops) {
+  for (const Kernels &kernels : all_kernels) {
     for (auto &m : machines) {
       Array c(before);
       m->scratch.reset();
-      run(ops, m->exec, c.data.get());
-      compare(what, ops.name, m->pool.size(), shape, want, c);
+      run(*kernels.ops, m->exec, c.data.get());
+      compare(what, kernels.name, m->pool.size(), shape, want, c);
       if (m->error.claimed) {
-        std::printf("%s, %s, %s: reported a fault\n", what, ops.name, shape);
+        std::printf("%s, %s, %s: reported a fault\n", what, kernels.name, shape);
         ++failed;
         m->error = ErrorWord{};
       }
@@ -245,9 +226,9 @@ void test_gemm(int64_t m, int64_t n, int64_t k) {
   std::snprintf(shape, sizeof shape, "batch %lld m %lld n %lld k %lld trans %d%d dtypes %s %s -> %s alpha %g beta %g ld %lld %lld %lld",
                 (long long)batch, (long long)m, (long long)n, (long long)k, ta, tb, dtype_name(at), dtype_name(bt), dtype_name(ct),
                 alpha, beta, (long long)lda, (long long)ldb, (long long)ldc);
-  on_every(batched ? "gemm_batched" : "gemm", shape, c, want, [&](const Ops &ops, Exec &exec, void *out) {
+  on_every(batched ? "gemm_batched" : "gemm", shape, c, want, [&](const OpTable &ops, Exec &exec, void *out) {
     GemmArgs args{out, ct, ldc, a.data.get(), at, lda, ta, b.data.get(), bt, ldb, tb, m, n, k, alpha, beta};
-    if (batched) ops.batched(exec, {args, batch, sc, sa, sb});
+    if (batched) ops.gemm_batched(exec, {args, batch, sc, sa, sb});
     else ops.gemm(exec, args);
   });
 }
@@ -293,8 +274,8 @@ void test_grouped_rows(int64_t m, int64_t n, int64_t k) {
   char shape[200];
   std::snprintf(shape, sizeof shape, "groups %lld m %lld n %lld k %lld trans_b %d gather %d dtypes %s %s -> %s beta %g", (long long)groups,
                 (long long)m, (long long)n, (long long)k, tb, gather, dtype_name(at), dtype_name(bt), dtype_name(ct), beta);
-  on_every("gemm_grouped_rows", shape, c, want, [&](const Ops &ops, Exec &exec, void *out) {
-    ops.rows(exec, {out, ct, ldc, a.data.get(), at, lda, b.data.get(), bt, ldb, tb, stride, offsets.data(), gather ? rows.data() : nullptr,
+  on_every("gemm_grouped_rows", shape, c, want, [&](const OpTable &ops, Exec &exec, void *out) {
+    ops.gemm_grouped_rows(exec, {out, ct, ldc, a.data.get(), at, lda, b.data.get(), bt, ldb, tb, stride, offsets.data(), gather ? rows.data() : nullptr,
                     groups, m, n, k, a_rows, beta});
   });
 }
@@ -324,8 +305,8 @@ void test_grouped_inner(int64_t m, int64_t n, int64_t k) {
   char shape[200];
   std::snprintf(shape, sizeof shape, "groups %lld m %lld n %lld k %lld gather %d dtypes %s %s -> %s beta %g", (long long)groups, (long long)m,
                 (long long)n, (long long)k, gather, dtype_name(at), dtype_name(bt), dtype_name(ct), beta);
-  on_every("gemm_grouped_inner", shape, c, want, [&](const Ops &ops, Exec &exec, void *out) {
-    ops.inner(exec, {out, ct, ldc, stride, a.data.get(), at, lda, b.data.get(), bt, ldb, offsets.data(), gather ? rows.data() : nullptr,
+  on_every("gemm_grouped_inner", shape, c, want, [&](const OpTable &ops, Exec &exec, void *out) {
+    ops.gemm_grouped_inner(exec, {out, ct, ldc, stride, a.data.get(), at, lda, b.data.get(), bt, ldb, offsets.data(), gather ? rows.data() : nullptr,
                      groups, m, n, k, b_rows, beta});
   });
 }
@@ -345,21 +326,21 @@ void test_faults() {
       {{0, 3, 6}, {0, 1, 2, 3, 4, -1}, DeviceFault::row_out_of_range, 5, -1},
   };
   for (const Bad &t : bad) {
-    for (const Ops &ops : all_ops) {
+    for (const Kernels &kernels : all_kernels) {
       for (int inner = 0; inner < 2; ++inner) {
         Machine &machine = *machines[0];
         machine.scratch.reset();
         machine.error = ErrorWord{};
         Array out(inner ? big : c), before(out);
-        if (inner) ops.inner(machine.exec, {out.data.get(), DType::f32, n, m * n, x.data.get(), DType::f32, n, x.data.get(), DType::f32, n, t.offsets, t.rows, groups, n, n, m, m, 0.0f});
-        else ops.rows(machine.exec, {out.data.get(), DType::f32, n, a.data.get(), DType::f32, k, b.data.get(), DType::f32, k, true, n * k, t.offsets, t.rows, groups, m, n, k, m, 0.0f});
+        if (inner) kernels.ops->gemm_grouped_inner(machine.exec, {out.data.get(), DType::f32, n, m * n, x.data.get(), DType::f32, n, x.data.get(), DType::f32, n, t.offsets, t.rows, groups, n, n, m, m, 0.0f});
+        else kernels.ops->gemm_grouped_rows(machine.exec, {out.data.get(), DType::f32, n, a.data.get(), DType::f32, k, b.data.get(), DType::f32, k, true, n * k, t.offsets, t.rows, groups, m, n, k, m, 0.0f});
         const ErrorWord &e = machine.error;
         if (e.claimed && e.fault == (int32_t)t.fault && e.index == t.index && e.value == t.value) ++passed;
         else {
           std::printf("fault %d at %lld (%lld) expected, got %d at %lld (%lld)\n", (int)t.fault, (long long)t.index, (long long)t.value, e.fault, (long long)e.index, (long long)e.value);
           ++failed;
         }
-        compare("after a fault", ops.name, 1, "C", before, out);
+        compare("after a fault", kernels.name, 1, "C", before, out);
         machine.error = ErrorWord{};
       }
     }
@@ -372,7 +353,7 @@ void test_faults() {
 int main(int argc, char **argv) {
   int64_t cases = argc > 1 ? std::atoll(argv[1]) : 250;
   if (argc > 2) state = (uint64_t)std::atoll(argv[2]);
-  all_ops = supported_ops();
+  all_kernels = supported();
   for (int threads : {1, 2, 7}) machines.push_back(std::make_unique<Machine>(threads));
   test_faults();
   for (int64_t i = 0; i < cases; ++i) {

@@ -28,21 +28,6 @@
 #include "cunn.h"
 #include "machine_bench.h"
 
-#define CUNN_DECLARE(isa)                                                                        \
-  namespace cunn::cpu::isa {                                                                     \
-  void gemm(Exec &, const GemmArgs &);                                                           \
-  }
-CUNN_DECLARE(scalar)
-#if defined(__x86_64__)
-CUNN_DECLARE(avx2)
-CUNN_DECLARE(avx512)
-#else  // one instruction set: the table below names it three times
-namespace cunn::cpu {
-namespace avx2 = scalar;
-namespace avx512 = scalar;
-}
-#endif
-
 using namespace cunn;
 using cpu::Isa;
 
@@ -214,7 +199,7 @@ struct Product {
   void kernel(Isa isa) {
     GemmArgs g{c.data(), DType::f32, n, a.data(), DType::f32, k, false, b.data(), DType::f32, n, false, m, n, k, 1.0f, 0.0f};
     scratch.reset();
-    (isa == Isa::avx512 ? cpu::avx512::gemm : isa == Isa::avx2 ? cpu::avx2::gemm : cpu::scalar::gemm)(exec, g);
+    cpu::op_table(isa)->gemm(exec, g);
   }
   void rows_of(Isa isa) {
     const ByRows rows = by_rows(isa);
