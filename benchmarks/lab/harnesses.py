@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ class HarnessError(Exception):
 
 
 @dataclass
-class Harness:
+class Harness(ABC):
     """`start` is the program and its arguments; `command` the language's nn-* (whole-process cases)."""
 
     language: str
@@ -38,9 +39,9 @@ class Harness:
     folder: Path = ROOT
     environment: dict[str, str] = field(default_factory=dict)
 
+    @abstractmethod
     def prepare(self) -> None:
         """Builds what runs. Errors: SkippedError, HarnessError."""
-        raise NotImplementedError
 
     def run(
         self, case: str, rows: Sequence[str], processors: Sequence[int], seconds: float, samples: int, warmup: float

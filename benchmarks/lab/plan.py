@@ -14,9 +14,6 @@ SCALAR_CASES = ("matmul_512", "softmax_512x32000", "silu_65536", "rmsnorm_512x76
 """Where the scalar build of the kernels is timed: the mission's four operations, in one language, since the code that
 runs is the same in all three."""
 
-NO_LOOPS = ("matmul_2048",)
-"""Where plain loops, in C++ too, would take the time of all other rows, to say again what they say at 512."""
-
 
 @dataclass(frozen=True)
 class Pace:
@@ -36,13 +33,18 @@ QUICK = Pace(rounds=2, seconds=0.05, samples=10, warmup=0.02, processes=3)
 def rows_of(language: str, case: Case, quick: bool) -> list[str]:
     """What a language is asked for at all threads; a harness leaves out what does not apply."""
     rows = ["library", "cpu", "cuda"]
-    if case["name"] not in NO_LOOPS:
+    if loops(case):
         rows.insert(0, "naive")
     if not quick:
         rows.append("reference")
     if language == "python" and not quick and case["name"] in SCALAR_CASES:
         rows.append("cpu-scalar")
     return rows
+
+
+def loops(case: Case) -> bool:
+    """Whether plain loops are timed: not where they would take the time of all other rows to say nothing new."""
+    return bool(case.get("loops", True))
 
 
 def thread_counts(case: Case, available: int) -> list[int]:

@@ -156,7 +156,7 @@ class Lab:
                     self._timed(harness, case, ["cpu", "library"], machine.pinned(threads))
             for name, peer in self.peers.items():
                 self._timed(peer, case, [f"peer-{name}"], every)
-            native = None if case["name"] in plan.NO_LOOPS else self.native
+            native = self.native if plan.loops(case) else None
             if native is not None and (round_ == 0 or not self.quick):
                 for processors in [every] if len(every) == 1 else [machine.pinned(1), every]:
                     with machine.Load() as load:

@@ -133,6 +133,7 @@ def test_rows_of_a_quick_run_are_the_short_ones() -> None:
     assert plan.rows_of("python", product, quick=True) == ["naive", "library", "cpu", "cuda"]
     assert {"reference", "cpu-scalar"} <= set(plan.rows_of("python", product, quick=False))
     assert "cpu-scalar" not in plan.rows_of("rust", product, quick=False)
+    assert plan.rows_of("go", {"name": "a", "loops": False}, quick=True) == ["library", "cpu", "cuda"]
 
 
 def test_a_late_run_makes_fewer_rounds() -> None:
@@ -306,6 +307,9 @@ class Fake(Harness):
     def __init__(self, language: str, wrong: str = "") -> None:
         super().__init__(language)
         self.wrong = wrong
+
+    def prepare(self) -> None:
+        """There is nothing to build."""
 
     def run(self, case: str, *_: Any) -> list[dict[str, Any]]:
         checksum = "bb" if case == self.wrong else "aa"
