@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 use nn_core::json_strict::{Json, Object, dumps};
 use nn_core::model::config::preset;
+use nn_core::model::transformer::{self, MoETransformer};
 use nn_core::tensor::Backend;
 use nn_core::text::general;
 use nn_core::tokenizer::Tokenizer;
@@ -94,6 +95,21 @@ pub struct NtkAlpha {
     /// serve alpha times the trained context
     #[arg(long, value_parser = number(), allow_hyphen_values = true)]
     pub ntk_alpha: Option<f64>,
+}
+
+impl NtkAlpha {
+    /// A checkpoint's model for inference, with the context that was asked for. Errors: those of
+    /// [`MoETransformer::load`].
+    pub fn load(&self, folder: &str, backend: Arc<dyn Backend>) -> Result<MoETransformer, Failure> {
+        let how = transformer::Options::default();
+        Ok(MoETransformer::load(
+            Path::new(folder),
+            backend,
+            None,
+            how,
+            self.ntk_alpha,
+        )?)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Args)]

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use clap::Args;
 use nn_core::json_strict::Object;
-use nn_core::model::transformer::{self, MoETransformer};
 use nn_core::train::data::{Tokens, load_data, prepared_of, tokens_of_text};
 use nn_core::train::evaluate::evaluate;
 use nn_core::{files, messages};
@@ -52,14 +51,7 @@ pub fn run(options: Options) -> Outcome {
     least("--batch", options.batch, 1)?;
     least("--seq", options.seq, 0)?;
     let backend = options.device.open()?;
-    let how = transformer::Options::default();
-    let model = MoETransformer::load(
-        Path::new(&options.model),
-        backend,
-        None,
-        how,
-        options.ntk.ntk_alpha,
-    )?;
+    let model = options.ntk.load(&options.model, backend)?;
     let context = model.config.context();
     let tokens = tokens(&options.model, &options.data, model.config.vocab_size)?;
     let seq_len = if options.seq > 0 {

@@ -1,14 +1,12 @@
 //! nn-rs generate: continue a prompt, streaming.
 
 use std::io::Write;
-use std::path::Path;
 use std::time::Instant;
 
 use clap::Args;
 use nn_core::json_strict::{Json, Object};
 use nn_core::messages;
 use nn_core::model::generate::{Generator, Sampling};
-use nn_core::model::transformer::{self, MoETransformer};
 use nn_core::tokenizer::Tokenizer;
 
 use crate::arguments::{integer, number, path, text};
@@ -68,14 +66,7 @@ pub fn run(options: Options) -> Outcome {
     }
     let tokenizer = model_tokenizer(&options.model)?;
     let backend = options.device.open()?;
-    let how = transformer::Options::default();
-    let model = MoETransformer::load(
-        Path::new(&options.model),
-        backend,
-        None,
-        how,
-        options.ntk.ntk_alpha,
-    )?;
+    let model = options.ntk.load(&options.model, backend)?;
     let ids: Vec<i32> = tokenizer
         .encode(&options.prompt)?
         .into_iter()

@@ -6,7 +6,6 @@ use std::path::Path;
 use clap::Args;
 use nn_core::json_strict::{Json, Object};
 use nn_core::model::inspection::{LayerRouting, inspect_routing};
-use nn_core::model::transformer::{self, MoETransformer};
 use nn_core::{files, messages};
 use unicode_general_category::{GeneralCategory, get_general_category};
 
@@ -39,14 +38,7 @@ pub fn run(options: Options) -> Outcome {
     }
     let tokenizer = model_tokenizer(&options.model)?;
     let backend = options.device.open()?;
-    let how = transformer::Options::default();
-    let model = MoETransformer::load(
-        Path::new(&options.model),
-        backend,
-        None,
-        how,
-        options.ntk.ntk_alpha,
-    )?;
+    let model = options.ntk.load(&options.model, backend)?;
     let ids = tokenizer.encode(&options.prompt)?;
     let narrow: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
     let layers = inspect_routing(&model, &narrow)?;

@@ -6,7 +6,6 @@ use clap::Args;
 use nn_core::json_strict::{Json, Object};
 use nn_core::messages;
 use nn_core::model::safetensors::{TensorEntry, save_file};
-use nn_core::model::transformer::{self, MoETransformer};
 use nn_core::tensor::HostVec;
 
 use crate::arguments::{path, text};
@@ -35,14 +34,7 @@ pub struct Options {
 pub fn run(options: Options) -> Outcome {
     let ids = parse_ids(&options.ids)?;
     let backend = options.device.open()?;
-    let how = transformer::Options::default();
-    let model = MoETransformer::load(
-        Path::new(&options.model),
-        backend,
-        None,
-        how,
-        options.ntk.ntk_alpha,
-    )?;
+    let model = options.ntk.load(&options.model, backend)?;
     // An id beyond i32 is beyond every vocabulary, but the sentence names it as it was given.
     let narrow: Vec<i32> = ids
         .iter()

@@ -221,53 +221,49 @@ impl HostRef<'_> {
 
     /// Whether these are elements of the storage of `dtype`. Errors: invalid argument.
     pub fn check(&self, dtype: DType) -> TensorResult<()> {
-        check(
-            match self {
-                Self::F32(_) => "f32",
-                Self::U16(_) => "u16",
-                Self::I32(_) => "i32",
-                Self::I64(_) => "i64",
-                Self::U8(_) => "u8",
-            },
-            dtype,
-        )
+        let found = match self {
+            Self::F32(_) => "f32",
+            Self::U16(_) => "u16",
+            Self::I32(_) => "i32",
+            Self::I64(_) => "i64",
+            Self::U8(_) => "u8",
+        };
+        let expected = stored_as(dtype);
+        if found == expected {
+            return Ok(());
+        }
+        Err(TensorError::invalid(format!(
+            "{dtype} is held by {expected} on the host, not by {found}"
+        )))
     }
 }
 
 impl HostMut<'_> {
+    /// The same elements, to be read.
+    pub fn as_ref(&self) -> HostRef<'_> {
+        match self {
+            Self::F32(values) => HostRef::F32(values),
+            Self::U16(values) => HostRef::U16(values),
+            Self::I32(values) => HostRef::I32(values),
+            Self::I64(values) => HostRef::I64(values),
+            Self::U8(values) => HostRef::U8(values),
+        }
+    }
+
     /// Elements of the storage type.
     pub fn len(&self) -> usize {
-        for_each_kind!(self, values => values.len())
+        self.as_ref().len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.as_ref().is_empty()
     }
 
     /// Whether these are elements of the storage of `dtype`. Errors: invalid argument.
     pub fn check(&self, dtype: DType) -> TensorResult<()> {
-        check(
-            match self {
-                Self::F32(_) => "f32",
-                Self::U16(_) => "u16",
-                Self::I32(_) => "i32",
-                Self::I64(_) => "i64",
-                Self::U8(_) => "u8",
-            },
-            dtype,
-        )
+        self.as_ref().check(dtype)
     }
-}
-
-fn check(found: &str, dtype: DType) -> TensorResult<()> {
-    let expected = stored_as(dtype);
-    if found == expected {
-        return Ok(());
-    }
-    Err(TensorError::invalid(format!(
-        "{dtype} is held by {expected} on the host, not by {found}"
-    )))
 }
 
 /// f32 values in the storage of a float dtype, rounded to nearest even.
