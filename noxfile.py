@@ -89,6 +89,14 @@ def build_nn_go(session: nox.Session) -> Path:
     return BUILD / "nn-go"
 
 
+def install_languages(session: nox.Session) -> None:
+    """What a session of all three starts from; nn-rs and nn-go are built by what it runs."""
+    need(session, "cargo", RUST)
+    need(session, "go", GO)
+    build_library(session)
+    install_python(session)
+
+
 @nox.session
 def build(session: nox.Session) -> None:
     """Build the library into build/."""
@@ -193,20 +201,14 @@ def test_go(session: nox.Session) -> None:
 @nox.session
 def test_cross(session: nox.Session) -> None:
     """The three languages against one another: runs, checkpoints, text, errors and tokenizers, byte for byte."""
-    need(session, "cargo", RUST)
-    need(session, "go", GO)
-    build_library(session)
-    install_python(session)
+    install_languages(session)
     session.run("pytest", "-q", "-p", "no:cacheprovider", "tests/cross", *session.posargs)
 
 
 @nox.session
 def mutants_cross(session: nox.Session) -> None:
     """One scalar of one language changed: the cross tests must notice. `-- --all` for every scalar."""
-    need(session, "cargo", RUST)
-    need(session, "go", GO)
-    build_library(session)
-    install_python(session)
+    install_languages(session)
     session.run("python", "tests/cross/mutants.py", *session.posargs)
 
 
@@ -288,10 +290,7 @@ def gpu(session: nox.Session) -> None:
 @nox.session
 def interop(session: nox.Session) -> None:
     """transformers opens folders that each language wrote, and what it fine-tunes opens here; downloads about 3 GB."""
-    need(session, "cargo", RUST)
-    need(session, "go", GO)
-    build_library(session)
-    install_python(session)
+    install_languages(session)
     session.install("-r", "tests/interop/requirements.txt")
     session.run("pytest", "-q", "-p", "no:cacheprovider", "tests/interop", *session.posargs)
 

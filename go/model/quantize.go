@@ -11,10 +11,11 @@ import (
 // QuantizeCheckpoint writes the folder path with the matrices that ParameterSpec.Quantized names as kind ("q8" or "q4"),
 // one tensor in memory at a time, and returns its config.
 //
-// A block of 32 elements of a row becomes a scale and levels, as cunn_quantize says: x about d q, with an error of at most
-// d / 2 and the rounding of d. Everything else is in Config.DType; tokenizer.json comes along. written, unless nil, hears
-// how many tensors are done; what it returns ends the work. Errors: quantized_weights, quantize_replaces, those of MoEConfig.Validate and of
-// SaveCheckpoint, and the device's where an element is not finite.
+// A block of 32 elements of a row becomes a scale and levels, as cunn_quantize says: x about d q, off by at most half of d
+// (by d where q4 would need a level 8, which it has not) and the rounding of d. Everything else is in Config.DType;
+// tokenizer.json comes along. written, unless nil, hears how many tensors are done; what it returns ends the work. Errors:
+// quantized_weights, quantize_replaces, those of MoEConfig.Validate and of SaveCheckpoint, and the device's where an element
+// is not finite.
 func QuantizeCheckpoint(
 	checkpoint *Checkpoint, path, kind string, backend tensor.Backend, written func(count int) error,
 ) (MoEConfig, error) {

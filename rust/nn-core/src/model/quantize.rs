@@ -18,11 +18,11 @@ use crate::tensor::{Backend, DType, TensorError};
 /// Writes the folder `path` with `ParameterSpec::quantized` matrices as `kind` ("q8" or "q4") and
 /// returns its config.
 ///
-/// A block of 32 elements of a row becomes a scale and levels, as cunn_quantize says: x about d q, with
-/// an error of at most d / 2 and the rounding of d. Everything else is in `config.dtype`;
-/// tokenizer.json comes along. `written` hears how many tensors are done. Errors: quantized_weights,
-/// quantize_replaces, those of [`MoEConfig::validate`] and of [`save_checkpoint`], and the device's where an element is
-/// not finite.
+/// A block of 32 elements of a row becomes a scale and levels, as cunn_quantize says: x about d q, off
+/// by at most half of d (by d where q4 would need a level 8, which it has not) and the rounding of d.
+/// Everything else is in `config.dtype`; tokenizer.json comes along. `written` hears how many tensors
+/// are done. Errors: quantized_weights, quantize_replaces, those of [`MoEConfig::validate`] and of
+/// [`save_checkpoint`], and the device's where an element is not finite.
 pub fn quantize_checkpoint(
     checkpoint: &Checkpoint,
     path: &Path,
