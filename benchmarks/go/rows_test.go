@@ -23,7 +23,7 @@ const small = `{"version": 1, "warmup": 0, "samples": 1, "seconds": 0.0, "cases"
 {"name": "forward", "kind": "forward", "config": "tiny", "batch": 2, "seq": 3},
 {"name": "train", "kind": "train", "config": "tiny", "batch": 2, "seq": 3},
 {"name": "prefill", "kind": "prefill", "config": "tiny", "batch": 2, "prompt": 4},
-{"name": "decode", "kind": "decode", "config": "tiny", "batch": 2, "prompt": 4, "new": 3}
+{"name": "decode", "kind": "decode", "config": "tiny", "batch": 2, "prompt": 4, "skip": 2, "new": 3}
 ]}`
 
 func smallCases(t *testing.T) (cases []Case, file string) {

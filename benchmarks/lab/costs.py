@@ -70,10 +70,14 @@ def _model(case: Case, c: dict[str, int]) -> Cost:
             return Cost(_forward(c, case["batch"], 0, case["prompt"], logits=1), every, "fma")
         case "decode":
             batch, new = case["batch"], case["new"]
-            prefill = _forward(c, batch, 0, case["prompt"] - 1, logits=0)
-            steps = sum(_forward(c, batch, case["prompt"] - 1 + i, 1) for i in range(new))
-            # The prompt's part of the time is no reading of weights a step: no one limit bounds the sum.
-            return Cost(prefill + steps, _step_bytes(c, batch) * new + (every if case["prompt"] > 1 else 0), None)
+            if "skip" not in case:  # of a result from when a prompt's time was in the case: no one limit bounds the sum
+                prefill = _forward(c, batch, 0, case["prompt"] - 1, logits=0)
+                steps = sum(_forward(c, batch, case["prompt"] - 1 + i, 1) for i in range(new))
+                return Cost(prefill + steps, _step_bytes(c, batch) * new + (every if case["prompt"] > 1 else 0), None)
+            past = range(case["prompt"] - 1 + case["skip"], case["prompt"] - 1 + case["skip"] + new)
+            flop = sum(_forward(c, batch, known, 1) for known in past)
+            cache = sum(8.0 * c["n_layers"] * c["n_kv_heads"] * c["head_dim"] * batch * (known + 1) for known in past)
+            return Cost(flop, _step_bytes(c, batch) * new + cache, "read")
     raise ValueError(f"{case['kind']} is no kind of case")
 
 

@@ -45,7 +45,8 @@ def title(case: dict[str, Any]) -> Title:
             return (f"Start to first logits, {case['config']}", f"起動から最初のロジットまで、{case['config']}")
         return (f"Training as a process, {case['config']} {case['batch']} × {case['seq']}",
                 f"学習プロセス、{case['config']} {case['batch']} × {case['seq']}")  # fmt: skip
-    english, japanese = _KINDS[case["kind"]]
+    kind = "prompt and decode" if case["kind"] == "decode" and "skip" not in case else case["kind"]
+    english, japanese = _KINDS[kind]
     here, there = _sizes(case)
     return (f"{english} {here}".strip(), f"{japanese} {there}".strip())
 
@@ -55,11 +56,12 @@ _KINDS: dict[str, Title] = {
     "attention": ("Causal attention", "因果的アテンション"),
     "call": ("One call through the binding", "バインディング経由の呼び出し 1 回"),
     "cross_entropy": ("Cross entropy, both ways", "交差エントロピー(順・逆)"),
-    "decode": ("Prompt and decode", "プロンプト処理とデコード"),
+    "decode": ("Decode", "デコード"),
     "forward": ("Forward", "順伝播"),
     "matmul": ("Matrix product", "行列積"),
     "moe_layer": ("MoE layer", "MoE 層"),
     "prefill": ("Prefill", "プレフィル"),
+    "prompt and decode": ("Prompt and decode", "プロンプト処理とデコード"),
     "rmsnorm": ("RMSNorm", "RMSNorm"),
     "silu": ("SiLU", "SiLU"),
     "softmax": ("Softmax", "Softmax"),

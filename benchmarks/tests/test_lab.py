@@ -79,15 +79,20 @@ def test_forward_counts_every_weight_once_a_token() -> None:
     assert one.flop == 2 * (c["n_layers"] * (attention + experts) + c["vocab_size"] * c["hidden_size"]) + scores
 
 
-def test_decode_is_prefill_and_steps() -> None:
-    """Token by token or at once: the same pairs of queries and keys; only the head's products differ."""
+def test_decode_is_the_forward_token_by_token() -> None:
+    """Token by token or at once: the same pairs of queries and keys, so that steps from a position on are what a whole
+    forward has more than one up to there."""
     c = CONFIGS["tiny"]
-    decode = cost({"kind": "decode", "config": "tiny", "batch": 1, "prompt": 1, "new": 4}, c)
-    forward = cost({"kind": "forward", "config": "tiny", "batch": 1, "seq": 4}, c)
-    assert decode.flop == pytest.approx(forward.flop)
-    assert decode.limit is None  # the prompt's time is in it
+    sizes = {"kind": "decode", "config": "tiny", "batch": 1}
+    decode = cost({**sizes, "prompt": 3, "skip": 2, "new": 4}, c)
+    long, short = (cost({"kind": "forward", "config": "tiny", "batch": 1, "seq": seq}, c) for seq in (8, 4))
+    assert decode.flop == pytest.approx(long.flop - short.flop)
+    assert decode.limit == "read"
+    with_prompt = cost({**sizes, "prompt": 1, "new": 4}, c)  # as results had it before `skip`
+    assert with_prompt.flop == pytest.approx(short.flop)
+    assert with_prompt.limit is None
     train = cost({"kind": "train", "config": "tiny", "batch": 1, "seq": 4}, c)
-    assert train.flop == 3 * forward.flop
+    assert train.flop == 3 * short.flop
 
 
 def test_a_step_of_decoding_reads_the_experts_that_its_batch_meets() -> None:
@@ -95,8 +100,9 @@ def test_a_step_of_decoding_reads_the_experts_that_its_batch_meets() -> None:
     c = CONFIGS["tiny"]
 
     def step(batch: int) -> float:
-        sizes = {"kind": "decode", "config": "tiny", "batch": batch, "prompt": 1}
-        return cost({**sizes, "new": 2}, c).byte - cost({**sizes, "new": 1}, c).byte
+        """Without the cache: keys and values of the one token before and of its own, f32."""
+        sizes = {"kind": "decode", "config": "tiny", "batch": batch, "prompt": 1, "skip": 1, "new": 1}
+        return cost(sizes, c).byte - 4.0 * batch * 2 * 2 * c["n_layers"] * c["n_kv_heads"] * c["head_dim"]
 
     expert = 4.0 * c["n_layers"] * 3 * c["hidden_size"] * c["ffn_size"]
     row = 4.0 * c["hidden_size"]

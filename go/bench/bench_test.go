@@ -28,7 +28,7 @@ const small = `{"version": 1, "warmup": 1, "samples": 4, "seconds": 0.01, "cases
 {"name": "j", "kind": "moe_layer", "config": "tiny", "tokens": 6},
 {"name": "k", "kind": "forward", "config": "tiny", "batch": 2, "seq": 3},
 {"name": "l", "kind": "train", "config": "tiny", "batch": 2, "seq": 3},
-{"name": "m", "kind": "decode", "config": "tiny", "batch": 2, "prompt": 4, "new": 3},
+{"name": "m", "kind": "decode", "config": "tiny", "batch": 2, "prompt": 4, "skip": 2, "new": 3},
 {"name": "n", "kind": "prefill", "config": "tiny", "batch": 2, "prompt": 4}
 ]}`
 
@@ -96,7 +96,7 @@ func TestEveryKind(t *testing.T) {
 	})
 }
 
-// What a case took is given back.
+// What a case took is given back; half a MiB at most stays with the context: decode runs its prompt while it is made.
 func TestWorkIsReleased(t *testing.T) {
 	if why := cuda.WhyNot("cpu"); why != "" {
 		t.Skip(why)
@@ -116,7 +116,7 @@ func TestWorkIsReleased(t *testing.T) {
 			}
 			after[i] = held(t, backend)
 		}
-		if during[1] <= after[0] || after[1] != after[0] || after[0] > 1<<17 {
+		if during[1] <= after[0] || after[1] != after[0] || after[0] > 1<<19 {
 			t.Errorf("case %d: %d bytes during, %d after", number, during, after)
 		}
 	}
@@ -135,10 +135,10 @@ func held(t *testing.T, backend tensor.Backend) int {
 
 // Every sequence has a prompt of its own: equal ones would send a whole batch to the same experts.
 func TestPrompts(t *testing.T) {
-	for _, sequence := range []int{0, 1, 3} {
-		got := promptOf(sequence, 3, 300)
-		if want := [][]int{{0, 7, 14}, {131, 138, 145}, {}, {93, 100, 107}}[sequence]; !slices.Equal(got, want) {
-			t.Errorf("sequence %d: %v, expected %v", sequence, got, want)
+	got := promptsOf(4, 3, 300)
+	for sequence, want := range [][]int{{0, 7, 14}, {131, 138, 145}, {262, 269, 276}, {93, 100, 107}} {
+		if !slices.Equal(got[sequence], want) {
+			t.Errorf("sequence %d: %v, expected %v", sequence, got[sequence], want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"math"
+	"slices"
 
 	"github.com/cuda-nn/cuda-nn/go/model"
 	"github.com/cuda-nn/cuda-nn/go/tensor"
@@ -148,39 +149,65 @@ func training(b *builder) Work {
 	return b.work(run, float64(batch*seq), "token", m.Weights.Values)
 }
 
+// decode is new steps from skip tokens behind the prompt: the prompt and the first steps, which record what the others
+// launch, are no part of the work. Every run goes back to the same position and makes the same tokens.
 func decode(b *builder) Work {
-	batch, prompt, count := b.size("batch"), b.size("prompt"), b.size("new")
-	return generation(b, batch, prompt, count, float64(batch*count))
+	batch, prompt, skip, count := b.size("batch"), b.size("prompt"), b.size("skip"), b.size("new")
+	m := b.model(false)
+	if m == nil {
+		return Work{}
+	}
+	steps := min(skip, math.MaxInt-count) + count // the largest integer where it is more
+	prompts := promptsOf(batch, prompt, m.Config.VocabSize)
+	g, err := model.NewGenerator(m, prompts, steps, model.Greedy, model.GeneratorOptions{IgnoreEos: true})
+	if err != nil {
+		b.err = err
+		return Work{}
+	}
+	b.closers = append(b.closers, g.Close)
+	err = g.Prefill(context.Background())
+	for range skip {
+		if err == nil {
+			_, err = g.Step()
+		}
+	}
+	ids, positions := make([]int32, batch), make([]int32, batch)
+	b.err = tensor.First(
+		err, b.be.Download(tensor.Bytes(ids), g.IDs, 0), b.be.Download(tensor.Bytes(positions), g.Cache.Positions, 0))
+	made := make([]int32, batch*count) // a sequence's tokens behind one another
+	run := func() error {
+		if err := tensor.First(
+			b.be.Upload(g.IDs, 0, tensor.Bytes(ids)), b.be.Upload(g.Cache.Positions, 0, tensor.Bytes(positions)),
+		); err != nil {
+			return err
+		}
+		for step := range count {
+			tokens, err := g.Step()
+			if err != nil {
+				return err
+			}
+			for sequence, id := range tokens {
+				made[sequence*count+step] = int32(id)
+			}
+		}
+		return nil
+	}
+	output := func() ([]byte, error) { return slices.Clone(tensor.Bytes(made)), nil }
+	return Work{Run: run, Units: float64(batch) * float64(count), Unit: "token", Output: output}
 }
 
 // prefill is a prompt up to its first new token, counted in tokens of the prompt.
 func prefill(b *builder) Work {
 	batch, prompt := b.size("batch"), b.size("prompt")
-	return generation(b, batch, prompt, 1, float64(batch*prompt))
-}
-
-// promptOf is a sequence's prompt, its own, so that a step of a batch meets as many experts as different texts do.
-func promptOf(sequence, length, vocabSize int) []int {
-	ids := make([]int, length)
-	for i := range ids {
-		ids[i] = (7*i + 131*sequence) % vocabSize
-	}
-	return ids
-}
-
-func generation(b *builder, batch, prompt, count int, units float64) Work {
 	m := b.model(false)
 	if m == nil {
 		return Work{}
 	}
-	prompts := make([][]int, batch)
-	for sequence := range prompts {
-		prompts[sequence] = promptOf(sequence, prompt, m.Config.VocabSize)
-	}
+	prompts := promptsOf(batch, prompt, m.Config.VocabSize)
 	var made [][]int
 	run := func() (err error) {
 		made, err = model.Generate(
-			context.Background(), m, prompts, count, model.Greedy, model.GeneratorOptions{IgnoreEos: true})
+			context.Background(), m, prompts, 1, model.Greedy, model.GeneratorOptions{IgnoreEos: true})
 		return err
 	}
 	output := func() ([]byte, error) {
@@ -192,5 +219,18 @@ func generation(b *builder, batch, prompt, count int, units float64) Work {
 		}
 		return tensor.Bytes(ids), nil
 	}
-	return Work{Run: run, Units: units, Unit: "token", Output: output}
+	return Work{Run: run, Units: float64(batch) * float64(prompt), Unit: "token", Output: output}
+}
+
+// promptsOf has a prompt of its own for every sequence, so that a step of a batch meets as many experts as different texts
+// do.
+func promptsOf(batch, length, vocabSize int) [][]int {
+	prompts := make([][]int, batch)
+	for sequence := range prompts {
+		prompts[sequence] = make([]int, length)
+		for i := range prompts[sequence] {
+			prompts[sequence][i] = (7*i + 131*sequence) % vocabSize
+		}
+	}
+	return prompts
 }

@@ -17,7 +17,7 @@ from nn import messages
 from nn.json_fields import Fields
 from nn.json_strict import Json
 from nn.model.config import MoEConfig, preset
-from nn.model.generate import generate
+from nn.model.generate import Generator, generate
 from nn.model.transformer import MoETransformer
 from nn.tensor.backend import Backend, Buffer
 from nn.tensor.dtype import Array, DType
@@ -295,27 +295,42 @@ def _train(b: _Builder) -> Work:
 
 
 def _decode(b: _Builder) -> Work:
-    batch, prompt, new = b.sizes("batch", "prompt", "new")
-    return _generation(b, batch, prompt, new, float(batch * new))
+    """`new` steps from `skip` tokens behind the prompt: the prompt and the first steps, which record what the others
+    launch, are no part of the work. Every run goes back to the same position and makes the same tokens."""
+    batch, prompt, skip, new = b.sizes("batch", "prompt", "skip", "new")
+    model = b.model()
+    generator = Generator(model, _prompts(batch, prompt, model.config.vocab_size), skip + new, stop_at_eos=False)
+    b.closers.append(generator.close)
+    generator.prefill()
+    for _ in range(skip):
+        generator.step()
+    ids, positions = b.backend.download(generator.ids), b.backend.download(generator.cache.positions)
+    made: list[list[int | None]] = []
+
+    def run() -> None:
+        b.backend.upload(generator.ids, ids)
+        b.backend.upload(generator.cache.positions, positions)
+        made[:] = [generator.step() for _ in range(new)]
+
+    return b.work_of(run, float(batch * new), "token", lambda: [np.asarray(made, dtype=np.int32).T])
 
 
 def _prefill(b: _Builder) -> Work:
     """A prompt up to its first new token, counted in tokens of the prompt."""
     batch, prompt = b.sizes("batch", "prompt")
-    return _generation(b, batch, prompt, 1, float(batch * prompt))
-
-
-def _generation(b: _Builder, batch: int, prompt: int, new: int, units: float) -> Work:
-    """Every sequence has a prompt of its own, so that a step of a batch meets as many experts as different texts do."""
     model = b.model()
-    vocab_size = model.config.vocab_size
-    prompts = [[(7 * i + 131 * sequence) % vocab_size for i in range(prompt)] for sequence in range(batch)]
+    prompts = _prompts(batch, prompt, model.config.vocab_size)
     ids: list[list[int]] = []
 
     def run() -> None:
-        ids[:] = generate(model, prompts, new, stop_at_eos=False)
+        ids[:] = generate(model, prompts, 1, stop_at_eos=False)
 
-    return b.work_of(run, units, "token", lambda: [np.asarray(ids, dtype=np.int32)])
+    return b.work_of(run, float(batch * prompt), "token", lambda: [np.asarray(ids, dtype=np.int32)])
+
+
+def _prompts(batch: int, prompt: int, vocab_size: int) -> list[list[int]]:
+    """Every sequence has a prompt of its own, so that a step of a batch meets as many experts as different texts do."""
+    return [[(7 * i + 131 * sequence) % vocab_size for i in range(prompt)] for sequence in range(batch)]
 
 
 _KINDS: dict[str, Callable[[_Builder], Work]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,10 @@ from nn import bench, open_backend
 from nn.bench import Work, interval, work
 from nn.json_fields import Fields
 from nn.json_strict import Json
+from nn.model import generate
+from nn.model.config import preset
+from nn.model.generate import Generator
+from nn.model.transformer import MoETransformer
 from nn.tensor.backend import Backend
 from nn.tensor.dtype import Array
 from nn.tensor.philox import STREAM_DATA, uniform
@@ -23,7 +28,7 @@ CASES: dict[str, dict[str, Json]] = {
     "attention": {"batch": 2, "seq": 5, "n_heads": 4, "n_kv_heads": 2, "head_dim": 8},
     "call": {},
     "cross_entropy": {"rows": 7, "cols": 5},
-    "decode": {"config": "tiny", "batch": 2, "prompt": 3, "new": 2},
+    "decode": {"config": "tiny", "batch": 2, "prompt": 3, "skip": 2, "new": 2},
     "forward": {"config": "tiny", "batch": 2, "seq": 3},
     "matmul": {"m": 3, "n": 4, "k": 5},
     "moe_layer": {"config": "tiny", "tokens": 3},
@@ -119,19 +124,36 @@ def test_another_step_does_not_agree() -> None:
             steps_agree(wrong, want, start)
 
 
-@pytest.mark.parametrize("kind", ["decode", "prefill"])
-def test_every_sequence_has_a_prompt_of_its_own(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_sequence_has_a_prompt_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Equal prompts would send a whole batch to the same experts."""
     met: list[list[list[int]]] = []
 
-    def generate(_model: object, prompts: list[list[int]], new: int, stop_at_eos: bool) -> list[list[int]]:
-        met.append(prompts)
-        return [[0] * new for _ in prompts]
+    class Listening(Generator):
+        def __init__(self, model: MoETransformer, prompts: Any, *rest: Any, **named: Any) -> None:
+            met.append(prompts)
+            super().__init__(model, prompts, *rest, **named)
 
-    monkeypatch.setattr(bench, "generate", generate)
+    monkeypatch.setattr(bench, "Generator", Listening)
+    monkeypatch.setattr(generate, "Generator", Listening)
     with open_backend("reference") as backend:
-        output(backend, kind)
-    assert met == [[[0, 7, 14], [131, 138, 145]]]
+        output(backend, "decode")
+        output(backend, "prefill")
+    assert met == [[[0, 7, 14], [131, 138, 145]]] * 2
+
+
+@pytest.mark.parametrize("device", available_devices())
+def test_a_run_of_decoding_makes_the_tokens_behind_what_is_skipped(device: str) -> None:
+    """Again in every run: the same tokens as one generation makes from the prompt on."""
+    with open_backend(device) as backend:
+        one = made(backend, "decode")
+        for _ in range(2):
+            one.run()
+            got = np.frombuffer(one.output(), np.int32).reshape(2, 2).tolist()
+            model = MoETransformer(preset("tiny"), backend)
+            whole = generate.generate(model, [[0, 7, 14], [131, 138, 145]], 4, stop_at_eos=False)
+            model.close()
+            assert got == [ids[2:] for ids in whole]
+        one.close()
 
 
 @pytest.mark.parametrize("device", available_devices())

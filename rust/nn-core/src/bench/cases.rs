@@ -14,7 +14,7 @@ use crate::error::{NNError, Result};
 use crate::json_fields::Fields;
 use crate::messages;
 use crate::model::config::{MoEConfig, preset};
-use crate::model::generate::{GREEDY, generate};
+use crate::model::generate::{GREEDY, Generator, generate};
 use crate::model::transformer::{MoETransformer, Options};
 use crate::tensor::philox::STREAM_DATA;
 use crate::tensor::{Backend, Buffer, DType, HostRef, HostVec, TensorResult};
@@ -368,36 +368,71 @@ fn train(b: &Builder) -> Result<Work> {
     ))
 }
 
+/// `new` steps from `skip` tokens behind the prompt: the prompt and the first steps, which record what the
+/// others launch, are no part of the work. Every run goes back to the same position and makes the same
+/// tokens.
 fn decode(b: &Builder) -> Result<Work> {
-    let [batch, prompt, new] = b.sizes(["batch", "prompt", "new"])?;
-    generation(b, batch, prompt, new, batch as f64 * new as f64)
+    let [batch, prompt, skip, new] = b.sizes(["batch", "prompt", "skip", "new"])?;
+    tokens_of(batch, prompt)?;
+    let model = b.model(false)?;
+    let prompts = prompts(batch, prompt, model.config.vocab_size);
+    let steps = skip.saturating_add(new);
+    let mut generator = Generator::new(model, &prompts, steps, GREEDY, 0, false)?;
+    generator.prefill()?;
+    for _ in 0..skip {
+        generator.step()?;
+    }
+    let be = b.backend.clone();
+    let ids = be.download(&generator.state.ids, 0, batch)?;
+    let positions = be.download(&generator.cache.positions, 0, batch)?;
+    let last: Rc<RefCell<Vec<Vec<Option<i32>>>>> = Rc::default();
+    let made = last.clone();
+    Ok(Work {
+        run: Box::new(move || {
+            be.upload(&generator.state.ids, 0, ids.as_ref())?;
+            be.upload(&generator.cache.positions, 0, positions.as_ref())?;
+            let mut made = made.borrow_mut();
+            made.clear();
+            for _ in 0..new {
+                made.push(generator.step()?);
+            }
+            Ok(())
+        }),
+        output: Box::new(move || {
+            let steps = last.borrow();
+            let sequence = |b: usize| steps.iter().filter_map(move |tokens| tokens[b]);
+            Ok(vec![HostVec::I32((0..batch).flat_map(sequence).collect())])
+        }),
+        units: batch as f64 * new as f64,
+        unit: "token",
+    })
 }
 
 /// A prompt up to its first new token, counted in tokens of the prompt.
 fn prefill(b: &Builder) -> Result<Work> {
     let [batch, prompt] = b.sizes(["batch", "prompt"])?;
-    generation(b, batch, prompt, 1, batch as f64 * prompt as f64)
-}
-
-/// Every sequence has a prompt of its own, so that a step of a batch meets as many experts as different
-/// texts do.
-fn generation(b: &Builder, batch: usize, prompt: usize, new: usize, units: f64) -> Result<Work> {
     tokens_of(batch, prompt)?;
     let model = b.model(false)?;
-    let prompts: Vec<Vec<i32>> = (0..batch)
-        .map(|sequence| ids_of(prompt, 7, 131 * sequence, model.config.vocab_size))
-        .collect();
+    let prompts = prompts(batch, prompt, model.config.vocab_size);
     let last: Rc<RefCell<Vec<Vec<i32>>>> = Rc::default();
     let made = last.clone();
     Ok(Work {
         run: Box::new(move || {
-            *last.borrow_mut() = generate(&model, &prompts, new, GREEDY, false)?;
+            *last.borrow_mut() = generate(&model, &prompts, 1, GREEDY, false)?;
             Ok(())
         }),
         output: Box::new(move || Ok(vec![HostVec::I32(made.borrow().concat())])),
-        units,
+        units: batch as f64 * prompt as f64,
         unit: "token",
     })
+}
+
+/// Every sequence has a prompt of its own, so that a step of a batch meets as many experts as different
+/// texts do.
+fn prompts(batch: usize, prompt: usize, vocab_size: usize) -> Vec<Vec<i32>> {
+    (0..batch)
+        .map(|sequence| ids_of(prompt, 7, 131 * sequence, vocab_size))
+        .collect()
 }
 
 /// Elements of these sizes, or more than any device has.

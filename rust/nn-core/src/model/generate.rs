@@ -1,5 +1,6 @@
 //! Generation with a key/value cache: prompts in, one token per sequence and step out.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::kv_cache::KVCache;
@@ -79,16 +80,17 @@ pub const GREEDY: Sampling = Sampling {
 };
 
 /// Decodes a batch of prompts. After prefill every step is the same recorded graph: logits of the
-/// last tokens, sample, advance.
+/// last tokens, sample, advance. `M` refers to the model: a reference, or an `Arc` where the generator
+/// outlives its maker.
 #[derive(Debug)]
-pub struct Generator<'a> {
-    model: &'a MoETransformer,
+pub struct Generator<M: Deref<Target = MoETransformer>> {
+    model: M,
     backend: Arc<dyn Backend>,
     max_new_tokens: usize,
     eos_id: i64,
-    cache: KVCache,
+    pub(crate) cache: KVCache,
     prompts: Vec<Vec<i32>>,
-    state: Slots,
+    pub(crate) state: Slots,
     step: RecordedStep,
     /// Steps made.
     made: usize,
@@ -99,8 +101,8 @@ pub struct Generator<'a> {
 
 /// What the batch's sequences are at, on the device.
 #[derive(Debug)]
-struct Slots {
-    ids: Buffer,
+pub(crate) struct Slots {
+    pub(crate) ids: Buffer,
     finished: Buffer,
     temperature: Buffer,
     top_k: Buffer,
@@ -109,13 +111,13 @@ struct Slots {
     seed: Buffer,
 }
 
-impl<'a> Generator<'a> {
+impl<M: Deref<Target = MoETransformer>> Generator<M> {
     /// Sequence b of the batch is sample number first_sample + b.
     ///
     /// Errors: empty_prompt, id_out_of_range, sequence_too_long (a prompt and its new tokens exceed
     /// the context).
     pub fn new(
-        model: &'a MoETransformer,
+        model: M,
         prompts: &[Vec<i32>],
         max_new_tokens: usize,
         sampling: Sampling,
@@ -123,7 +125,7 @@ impl<'a> Generator<'a> {
         stop_at_eos: bool,
     ) -> Result<Self> {
         let sampling = sampling.validate()?;
-        let longest = check_prompts(model, prompts, max_new_tokens)?;
+        let longest = check_prompts(&model, prompts, max_new_tokens)?;
         let (backend, b) = (model.backend.clone(), prompts.len());
         let capacity = longest + max_new_tokens;
         let cache = KVCache::new(backend.as_ref(), &model.config, model.dtype, b, capacity)?;
@@ -143,12 +145,13 @@ impl<'a> Generator<'a> {
             samples: backend.from_host(DType::I64, HostRef::from(&samples))?,
             seed: backend.from_host(DType::I64, HostRef::from(&[sampling.seed]))?,
         };
+        let eos_id = if stop_at_eos { model.config.eos_id } else { -1 };
         Ok(Self {
             model,
             backend,
             prompts: prompts.to_vec(),
             max_new_tokens,
-            eos_id: if stop_at_eos { model.config.eos_id } else { -1 },
+            eos_id,
             cache,
             state,
             step: RecordedStep::default(),
@@ -256,7 +259,7 @@ impl<'a> Generator<'a> {
 }
 
 /// Prefill, then steps until every sequence has ended or max_new_tokens are out.
-impl Iterator for Generator<'_> {
+impl<M: Deref<Target = MoETransformer>> Iterator for Generator<M> {
     type Item = Result<Vec<Option<i32>>>;
 
     fn next(&mut self) -> Option<Self::Item> {
