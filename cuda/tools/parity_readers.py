@@ -88,7 +88,7 @@ def read_rust(source: str) -> Names:
             current = names.setdefault(match[2], Members())
             if line.endswith((";", "}")):
                 current = None
-        elif match := re.match(r"impl(?:<[^>]*>)? (\w+)(?:<[^>]*>)? \{", line):
+        elif match := re.match(r"impl(?:<(?:[^<>]|<[^<>]*>)*>)? (\w+)(?:<[^>]*>)? \{", line):
             kind, current = "impl", names.get(match[1])
         elif re.match(r"impl\b", line):
             current = None
