@@ -2,16 +2,26 @@
 #pragma once
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 inline int passed_checks = 0, failed_checks = 0;
+
+// With --stop the first failure ends the program: mutants.py asks only whether there is one.
+inline bool stop_at_failure = false;
+inline void failed() {
+  ++failed_checks;
+  if (!stop_at_failure) return;
+  std::fflush(stdout);
+  std::_Exit(1);
+}
 
 inline bool check(bool good, const char* what, const char* file, int line) {
   if (good) {
     ++passed_checks;
   } else {
-    ++failed_checks;
     std::printf("%s:%d: %s\n", file, line, what);
+    failed();
   }
   return good;
 }
@@ -21,8 +31,8 @@ bool check_equal(A got, B want, const char* what, const char* file, int line) {
     ++passed_checks;
     return true;
   }
-  ++failed_checks;
   std::printf("%s:%d: %s is %.9g, expected %.9g\n", file, line, what, double(got), double(want));
+  failed();
   return false;
 }
 #define CHECK(condition) check((condition), #condition, __FILE__, __LINE__)

@@ -1,7 +1,7 @@
 // Bad values in buffers: each is reported by the next synchronize in the same words as on cpu, the first one of several,
 // and nothing out of range is touched (ASan and TSan builds watch that).
 //
-//   simt_faults SIMT_LIBRARY [CPU_LIBRARY]
+//   simt_faults SIMT_LIBRARY [CPU_LIBRARY] [--stop]
 #include <cmath>
 #include <cstdio>
 #include <functional>
@@ -233,7 +233,9 @@ const Fault kFaults[] = {
 
 int main(int argc, char** argv) {
   try {
-    if (argc < 2) throw std::runtime_error("simt_faults SIMT_LIBRARY [CPU_LIBRARY]");
+    stop_at_failure = argc > 2 && std::string(argv[argc - 1]) == "--stop";
+    if (stop_at_failure) --argc;
+    if (argc < 2) throw std::runtime_error("simt_faults SIMT_LIBRARY [CPU_LIBRARY] [--stop]");
     Library simt(argv[1], CUNN_SIMT);
     const std::unique_ptr<Library> cpu = argc > 2 ? std::make_unique<Library>(argv[2], CUNN_CPU) : nullptr;
     for (const Fault& fault : kFaults)

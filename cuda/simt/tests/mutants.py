@@ -1,14 +1,17 @@
 """Removes each barrier and each bounds check of the kernels in turn and asks whether anything notices.
 
-    python mutants.py --thread BUILD --address BUILD [--cpu LIBRARY] [--all | --sample N] [--only KIND] [--file STEM]
+    python mutants.py --thread BUILD --address BUILD [--cpu LIBRARY] [--all | --sample N] [--only KIND] [--file STEM] [--resume]
 
 BUILD are CMake build folders (Ninja, CMAKE_EXPORT_COMPILE_COMMANDS=ON) with CUNN_SIMT=ON and CUNN_SANITIZE=thread and address.
 Kinds: barriers (__syncthreads, __syncwarp, cp_async_wait: removed, built for TSan), checks ("if (row >= rows) return;": removed,
 built for ASan) and guards ("if (i < n) y[i] = ...": always taken, built for ASan). A mutant is noticed when the vectors, the
-shapes or the faults fail, when a sanitizer reports, or when it does not end: not within ten times what the library without a
-mutant needed. That control runs first, once a build and kernel file, and must pass, or nothing is judged. Sources are never touched.
+shapes or the faults that call its unit's ops fail, when a sanitizer reports (the first report ends the program), or when it does
+not end: it used ten times the processor time of the same run without a mutant. That control is run once for each of a build's
+runs, through the same compilation and link, and must pass, or nothing is judged. Time on the clock judges nothing: a run that
+is starved for a very long time is named as not judged. Sources are never touched.
 
-A sample of twelve is judged unless --all asks for every one. survivors.json lists the mutants that nothing can notice, and why;
+A sample of twelve is judged unless --all asks for every one. With --resume, what an earlier run in the same --work folder found
+noticed, with the same kernels and runtime, is not judged again. survivors.json lists the mutants that nothing can notice, and why;
 the exit status is 1 when another one survives, and with --all also when a listed one was noticed or is gone.
 """
 
@@ -16,15 +19,17 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import hashlib
 import json
 import os
 import random
 import re
+import resource
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,17 +50,33 @@ INCLUDED_BY = {
     "rows.cuh": "softmax.cu",
     "top_k.cuh": "softmax.cu",
 }
+# The vector files with a unit's ops, beside the one of its name, edges and aliasing.
 FAMILIES = {
-    "attention": ["attention", "edges"],
-    "attention_backward": ["attention", "edges"],
+    "attention_backward": ["attention"],
     "attention_readable": ["attention"],
     "cache": ["attention"],
 }
+# The parts of simt_shapes that call a unit's ops; other units' ops are not in it.
+SHAPES = {
+    "attention": ["attention", "cached"],
+    "attention_backward": ["attention"],
+    "cache": ["cached"],
+    "decode": ["sample"],
+    "embedding": ["embedding_backward"],
+    "gemm": ["gemm", "row_independence", "grouped"],
+    "loss": ["cross_entropy"],
+    "moe": ["moe"],
+    "optimizer": ["sum_of_squares"],
+    "rmsnorm": ["rmsnorm"],
+    "softmax": ["softmax", "top_k"],
+}
+LEAST_CPU_SECONDS = 20  # however short the control was
 BARRIER = re.compile(r"__syncthreads\(\);|__syncwarp\([^;]*\);|cp_async_wait<[^;]*>\(\);")
 # "if (row >= rows) return;" and its like, "x < limit" guards of the copies in and out.
 CHECK = re.compile(r"if \((?:[^()]|\([^()]*\))*(?:>=|<|in_range)(?:[^()]|\([^()]*\))*\) (?:return|continue);")
 GUARD = re.compile(r"if (\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*(?: >= | < |in_range)(?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)) (?!return;|continue;|break;)")
 PATTERNS = {"barriers": BARRIER, "checks": CHECK, "guards": GUARD}
+REFUSED = "the compiler"
 SURVIVORS = Path(__file__).with_name("survivors.json")
 
 
@@ -97,6 +118,10 @@ def on_device(text: str, position: int) -> bool:
     return bool(heads) and heads[-1].group(1).startswith("__")
 
 
+class NotJudged(Exception):
+    """A run that ended for a reason that says nothing about the mutant."""
+
+
 class Build:
     """One sanitizer's build folder: compiles a changed copy of a kernel file and links it in place of the original."""
 
@@ -106,7 +131,8 @@ class Build:
         self.commands = {Path(c["file"]).name: c for c in commands if "cunn-simt.dir" in c["command"]}
         self.link = self.link_command()
         cache = (folder / "CMakeCache.txt").read_text()
-        self.seconds: dict[str, float] = {}  # of the slowest program of a unit's control run
+        self.unchanged: Path | None = None  # the library without a mutant, made as one with a mutant is
+        self.cpu_seconds: dict[str, float] = {}  # of each run with it
         self.sanitizer = re.search(r"CUNN_SANITIZE:STRING=(\w+)", cache).group(1)  # type: ignore[union-attr]
 
     def link_command(self) -> list[str]:
@@ -117,10 +143,10 @@ class Build:
                 return [word for word in shlex.split(line) if word not in (":", "&&")]
         raise SystemExit(f"{self.folder} has no command that links cunn-simt")
 
-    def program(self, name: str) -> Path:
+    def program(self, name: str) -> str:
         """A test program: beside the library, or where it was built."""
         beside = Path(self.link[self.link.index("-o") + 1]).parent / "tests" / name
-        return next(path for path in (self.folder / beside, self.folder / "simt" / name) if path.is_file())
+        return str(next(path for path in (self.folder / beside, self.folder / "simt" / name) if path.is_file()))
 
     def library(self, unit: str, mutant: Mutant | None, work: Path) -> Path | None:
         """The library whose unit is compiled with the mutant, or as it is; None when the compiler refuses it."""
@@ -137,58 +163,114 @@ class Build:
         command = self.commands[unit]
         words = shlex.split(command["command"])
         original = words[words.index("-o") + 1]
-        object_path = work / "mutant.o"
+        name = "mutant" if mutant else "unchanged"
+        object_path = work / f"{name}-{self.sanitizer}.o"
         words[words.index("-o") + 1] = str(object_path)
         words[-1] = str(kernels / unit)
+        words.insert(-1, "-g0")  # nobody reads the lines of a report: a verdict is wanted
         if subprocess.run(words, cwd=command["directory"], capture_output=True).returncode != 0:
             return None
-        library = work / "libcunn-simt-mutant.so"
+        library = work / f"libcunn-simt-{name}-{self.sanitizer}.so"
         output = self.link[self.link.index("-o") + 1]
         relative = os.path.relpath(Path(command["directory"]) / original, self.folder)
         link = [str(library) if w == output else str(object_path) if w == relative else w for w in self.link]
         if str(object_path) not in link:
             raise SystemExit(f"{relative} is not linked into cunn-simt")
-        subprocess.run(link, cwd=self.folder, check=True, capture_output=True)
+        subprocess.run([*link, "-Wl,--strip-debug"], cwd=self.folder, check=True, capture_output=True)
         return library
 
-    def control(self, unit: str, work: Path, cpu: list[str]) -> None:
-        """The same compilation, link and programs without a mutant, once a unit: ends this program when they do not pass."""
-        if unit in self.seconds:
-            return
-        library = self.library(unit, None, work)
-        found, seconds = ("the compiler", 0.0) if library is None else self.notices(library, unit, cpu, 3600.0)
-        if found:
-            raise SystemExit(f"{unit} without a mutant does not pass in {self.folder} ({found}): nothing noticed there would mean anything")
-        self.seconds[unit] = seconds
-
-    def notices(self, library: Path, unit: str, cpu: list[str], timeout: float) -> tuple[str, float]:
-        """What noticed, or an empty text, and the seconds of the slowest program."""
+    def runs(self, unit: str, cpu: list[str]) -> list[tuple[str, list[str]]]:
+        """What is asked about a unit, in this order: the order of blocks, and a program with its arguments behind the library."""
         stem = Path(unit).stem
-        families = FAMILIES.get(stem, [stem, "edges"])
-        runs = [[str(self.program("simt_vectors")), str(library), "simt", str(CUDA / "vectors"), "--largest", "20000", *families]]
-        runs.append([str(self.program("simt_faults")), str(library)])
-        runs.append([str(self.program("simt_shapes")), str(library), *cpu])
-        prefix = ["setarch", "-R"] if self.sanitizer == "thread" else []
-        slowest = 0.0
+        families = [*FAMILIES.get(stem, [stem]), "edges", "aliasing"]
+        programs = [[self.program("simt_vectors"), "simt", str(CUDA / "vectors"), "--largest", "20000", "--stop", *families]]
+        programs.append([self.program("simt_faults"), "--stop"])
+        if stem in SHAPES:
+            parts = [word for part in SHAPES[stem] for word in ("--part", part)]
+            # TSan does not see how the threads of a library that was not built for it wait for one another.
+            other = cpu if self.sanitizer == "address" else []
+            programs.append([self.program("simt_shapes"), *other, "--stop", *parts])
         # TSan sees a race in any order; a missing check may need one.
-        for order in ("parallel",) if self.sanitizer == "thread" else ("parallel", "reverse"):
-            for run in runs:
-                started = time.monotonic()
-                try:
-                    done = subprocess.run(prefix + run, env={**os.environ, "CUNN_SIMT_ORDER": order}, capture_output=True, timeout=timeout, text=True)
-                except subprocess.TimeoutExpired:
-                    return "does not end", slowest
-                slowest = max(slowest, time.monotonic() - started)
-                if "Sanitizer" in done.stderr or "runtime error" in done.stderr:
-                    return "sanitizer", slowest
-                if done.returncode != 0:
-                    return Path(run[0]).name, slowest
-        return "", slowest
+        orders = ("parallel",) if self.sanitizer == "thread" else ("parallel", "reverse")
+        return [(order, program) for order in orders for program in programs]
+
+    def notices(self, library: Path, unit: str, cpu: list[str], work: Path) -> str:
+        """What noticed, or an empty text."""
+        for order, program in self.runs(unit, cpu):
+            key = " ".join((order, *program))
+            if key not in self.cpu_seconds:
+                self.unchanged = self.unchanged or self.library(unit, None, work)
+                if self.unchanged is None:
+                    raise SystemExit(f"{unit} without a mutant does not compile in {self.folder}")
+                found, self.cpu_seconds[key] = self.run(self.unchanged, order, program, None)
+                if found:
+                    raise SystemExit(f"{key} does not pass without a mutant ({found}): nothing noticed there would mean anything")
+            found, _ = self.run(library, order, program, self.cpu_seconds[key])
+            if found:
+                return found
+        return ""
+
+    def run(self, library: Path, order: str, program: list[str], control: float | None) -> tuple[str, float]:
+        """What one run noticed, or an empty text, and the processor seconds that it took."""
+        limit = None if control is None else int(max(LEAST_CPU_SECONDS, 10 * control)) + 1
+        env = {**os.environ, "CUNN_SIMT_ORDER": order, "TSAN_OPTIONS": "halt_on_error=1"}
+        command = [program[0], str(library), *program[1:]]
+        if self.sanitizer == "thread":
+            command = ["setarch", "-R", *command]
+        if limit is not None:
+            command = ["prlimit", f"--cpu={limit}:{limit + 5}", *command]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        clock = None if limit is None else 600 + 20 * limit
+        try:
+            done = subprocess.run(command, env=env, capture_output=True, timeout=clock, text=True, errors="replace")
+        except subprocess.TimeoutExpired:
+            raise NotJudged(f"{clock} seconds were not enough for {limit} of processor time") from None
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        who = Path(program[0]).name
+        if done.returncode == -signal.SIGKILL:
+            raise NotJudged("it was killed from outside")
+        if done.returncode == -signal.SIGXCPU:
+            return f"{who} does not end", seconds
+        if "Sanitizer" in done.stderr or "runtime error" in done.stderr:
+            return f"sanitizer in {who}", seconds
+        return (who if done.returncode != 0 else ""), seconds
 
 
 def unit_of(mutant: Mutant) -> str:
     """The file that is compiled for a mutant."""
     return INCLUDED_BY.get(mutant.path.name, mutant.path.name)
+
+
+class Verdicts:
+    """What was noticed, in a file: keyed by the mutant and everything that is compiled for it, not by the tests."""
+
+    def __init__(self, path: Path, resume: bool) -> None:
+        self.path = path
+        self.known: dict[str, str] = json.loads(path.read_text()) if resume and path.exists() else {}
+        self.texts = {folder: self.digest(CUDA / folder) for folder in ("include", "src", "simt/include", "simt/src")}
+
+    @staticmethod
+    def digest(folder: Path) -> str:
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in files)).hexdigest()
+
+    def key(self, mutant: Mutant) -> str:
+        unit, seen = unit_of(mutant), {}
+        waiting = [unit]
+        while waiting:
+            path = KERNELS / waiting.pop()
+            if path.name not in seen and path.exists():
+                seen[path.name] = path.read_text()
+                waiting += re.findall(r'#include "([^"/]+)"', seen[path.name])
+        compiled = json.dumps([self.texts, seen, mutant.path.name, mutant.kind, mutant.start], sort_keys=True)
+        return f"{mutant.path.name}:{mutant.line} {hashlib.sha256(compiled.encode()).hexdigest()[:32]}"
+
+    def remember(self, mutant: Mutant, verdict: str) -> None:
+        self.known[self.key(mutant)] = verdict
+        aside = self.path.with_suffix(".new")
+        aside.write_text(json.dumps(self.known, indent=1))
+        aside.replace(self.path)
 
 
 def main() -> int:
@@ -201,6 +283,7 @@ def main() -> int:
     parser.add_argument("--file", help="stem of one kernel file")
     parser.add_argument("--sample", type=int, default=12, help="this many, chosen at random by the date")
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--resume", action="store_true", help="keep what an earlier run found noticed")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     global KERNELS
@@ -208,8 +291,9 @@ def main() -> int:
     shutil.rmtree(base, ignore_errors=True)
     shutil.copytree(KERNELS, base)
     KERNELS = base
-    builds = {"barriers": Build(options.thread), "checks": Build(options.address)}
+    builds = {"barriers": Build(options.thread.resolve()), "checks": Build(options.address.resolve())}
     builds["guards"] = builds["checks"]
+    verdicts = Verdicts(options.work / "verdicts.json", options.resume)
     cpu = [str(options.cpu.resolve())] if options.cpu else []
     mutants = [m for kind in PATTERNS if options.only in (None, kind) for m in find_mutants(kind)]
     if options.file:
@@ -221,18 +305,27 @@ def main() -> int:
     wrong = noticed = refused = explained = 0
     for mutant in mutants:
         key = (mutant.path.name, mutant.kind, mutant.text())
+        where = f"{mutant.path.name}:{mutant.line}"
         build, unit, work = builds[mutant.kind], unit_of(mutant), options.work.resolve()
-        build.control(unit, work, cpu)
-        library = build.library(unit, mutant, work)
-        verdict = "the compiler" if library is None else build.notices(library, unit, cpu, max(60.0, 10 * build.seconds[unit]))[0]
+        verdict = verdicts.known.get(verdicts.key(mutant), "")
+        if not verdict:
+            library = build.library(unit, mutant, work)
+            try:
+                verdict = REFUSED if library is None else build.notices(library, unit, cpu, work)
+            except NotJudged as why:
+                wrong += 1
+                print(f"{where}: NOT JUDGED, {why}: {mutant.text()}", flush=True)
+                continue
+            if verdict:
+                verdicts.remember(mutant, verdict)
         reason = listed.get(key, "")
-        refused += library is None
-        noticed += bool(verdict) and library is not None
+        refused += verdict == REFUSED
+        noticed += verdict not in ("", REFUSED)
         explained += not verdict and bool(reason)
         surprising = bool(verdict) == bool(reason)
         wrong += surprising
         said = verdict or reason or "SURVIVED"
-        print(f"{mutant.path.name}:{mutant.line}: {said}{' (but survivors.json lists it)' if verdict and reason else ''}: {mutant.text()}", flush=True)
+        print(f"{where}: {said}{' (but survivors.json lists it)' if verdict and reason else ''}: {mutant.text()}", flush=True)
     if options.all and not options.file and not options.only:
         there = {(m.path.name, m.kind, m.text()) for m in mutants}
         for file, kind, line in sorted(set(listed) - there):

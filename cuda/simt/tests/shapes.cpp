@@ -1,8 +1,9 @@
 // Shapes that the conformance vectors are too small for: every tile of the matrix product and of attention, and what the
 // determinism contract says about them.
 //
-//   simt_shapes SIMT_LIBRARY [CPU_LIBRARY]
+//   simt_shapes SIMT_LIBRARY [CPU_LIBRARY] [--stop] [--part NAME]...
 //
+// With --part only the parts named: gemm, row_independence, grouped, attention, cached and the names of test_long.
 // - matrix products against float64 loops, f32 and bf16, all transposes, grouped with uneven groups and a gather;
 // - with the cpu library: f32 results have its bits (products, attention forward, backward and cached);
 // - a row's bits are the same alone, in a batch and whichever tile it falls into (bf16: tensor cores);
@@ -13,6 +14,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "abi.h"
 #include "check.h"
@@ -362,7 +364,7 @@ std::vector<unsigned char> together(Library& l, std::initializer_list<const AbiB
   return all;
 }
 
-void test_long(Library& simt, Library* cpu) {
+void test_long(Library& simt, Library* cpu, const std::function<bool(const std::string&)>& wanted) {
   std::vector<int32_t> ids, targets;
   for (int i = 0; i < 700; ++i) ids.push_back(i * i % 7);
   for (int i = 0; i < 300; ++i) targets.push_back(i % 5 == 0 ? -1 : i * 31 % 2500);
@@ -458,6 +460,7 @@ void test_long(Library& simt, Library* cpu) {
        }},
   };
   for (const auto& [name, op] : ops) {
+    if (!wanted(name)) continue;
     const std::vector<unsigned char> once = op(simt);
     bool same = once == op(simt);
     if (cpu) same = same && once == op(*cpu);
@@ -469,15 +472,34 @@ void test_long(Library& simt, Library* cpu) {
 
 int main(int argc, char** argv) {
   try {
-    if (argc < 2) throw std::runtime_error("simt_shapes SIMT_LIBRARY [CPU_LIBRARY]");
-    Library simt(argv[1], CUNN_SIMT);
-    const std::unique_ptr<Library> cpu = argc > 2 ? std::make_unique<Library>(argv[2], CUNN_CPU) : nullptr;
-    test_gemm(simt, cpu.get());
-    test_row_independence(simt);
-    test_grouped(simt, cpu.get());
-    test_attention(simt, cpu.get());
-    test_cached(simt);
-    test_long(simt, cpu.get());
+    const char* usage = "simt_shapes SIMT_LIBRARY [CPU_LIBRARY] [--stop] [--part NAME]...";
+    std::vector<std::string> libraries;
+    std::set<std::string> parts, known;
+    for (int i = 1; i < argc; ++i) {
+      const std::string argument = argv[i];
+      if (argument == "--part" && i + 1 < argc) {
+        parts.insert(argv[++i]);
+      } else if (argument == "--stop") {
+        stop_at_failure = true;
+      } else {
+        libraries.push_back(argument);
+      }
+    }
+    if (libraries.empty() || libraries.size() > 2) throw std::runtime_error(usage);
+    Library simt(libraries[0].c_str(), CUNN_SIMT);
+    const std::unique_ptr<Library> cpu = libraries.size() > 1 ? std::make_unique<Library>(libraries[1].c_str(), CUNN_CPU) : nullptr;
+    const auto wanted = [&](const std::string& name) {
+      known.insert(name);
+      return parts.empty() || parts.count(name) != 0;
+    };
+    if (wanted("gemm")) test_gemm(simt, cpu.get());
+    if (wanted("row_independence")) test_row_independence(simt);
+    if (wanted("grouped")) test_grouped(simt, cpu.get());
+    if (wanted("attention")) test_attention(simt, cpu.get());
+    if (wanted("cached")) test_cached(simt);
+    test_long(simt, cpu.get(), wanted);
+    for (const std::string& part : parts)
+      if (known.count(part) == 0) throw std::runtime_error("there is no part " + part);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "simt_shapes: %s\n", error.what());
     return 2;

@@ -1,10 +1,10 @@
 // The conformance vectors through the ABI, without an interpreter in between: for sanitizers and the orders of simt.
 //
-//   vectors LIBRARY DEVICE VECTORS_DIR [--same-as LIBRARY DEVICE] [--largest ELEMENTS] [--calls] [FAMILY...]
+//   vectors LIBRARY DEVICE VECTORS_DIR [--same-as LIBRARY DEVICE] [--largest ELEMENTS] [--calls] [--stop] [FAMILY...]
 //
 // Each case is called directly and as a recorded graph. With --same-as, f32 outputs must also have the bits that the
 // other library's device gives; ops on 16-bit operands are left out there, as their order belongs to the device. With --calls only the
-// calls must succeed, not their results.
+// calls must succeed, not their results. With --stop the first failure ends the program.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -171,12 +171,12 @@ std::string bit_difference(const Case& c, const std::map<std::string, Bytes>& go
 }
 
 int run(int argc, char** argv) {
-  if (argc < 4) throw std::runtime_error("vectors LIBRARY DEVICE VECTORS_DIR [--same-as LIBRARY DEVICE] [--largest N] [--calls] [FAMILY...]");
+  if (argc < 4) throw std::runtime_error("vectors LIBRARY DEVICE VECTORS_DIR [--same-as LIBRARY DEVICE] [--largest N] [--calls] [--stop] [FAMILY...]");
   Library library(argv[1], device_kind(argv[2]));
   std::unique_ptr<Library> other;
   std::vector<std::string> wanted;
   int64_t largest = INT64_MAX;
-  bool calls_only = false;
+  bool calls_only = false, stop = false;
   for (int i = 4; i < argc; ++i) {
     if (std::string(argv[i]) == "--same-as") {
       other = std::make_unique<Library>(argv[i + 1], device_kind(argv[i + 2]));
@@ -185,6 +185,8 @@ int run(int argc, char** argv) {
       largest = std::atoll(argv[++i]);
     } else if (std::string(argv[i]) == "--calls") {
       calls_only = true;
+    } else if (std::string(argv[i]) == "--stop") {
+      stop = true;
     } else {
       wanted.push_back(argv[i]);
     }
@@ -212,6 +214,7 @@ int run(int argc, char** argv) {
         }
         ++(wrong.empty() ? passed : failed);
         if (!wrong.empty()) std::printf("%s%s: %s\n", c.name.c_str(), recorded ? " (recorded)" : "", wrong.c_str());
+        if (!wrong.empty() && stop) return 1;
       }
     }
   }
