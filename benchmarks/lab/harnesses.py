@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,10 @@ class NativeHarness(Harness):
         return items
 
 
-PEERS = ("torch", "jax")
+PEERS: dict[str, Callable[[], Harness]] = {
+    "torch": partial(PeerHarness, "torch"),
+    "jax": partial(PeerHarness, "jax"),
+}
 HARNESSES: dict[str, Callable[[], Harness]] = {"python": PythonHarness, "rust": RustHarness, "go": GoHarness}
 
 

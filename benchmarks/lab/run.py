@@ -19,11 +19,11 @@ from benchmarks.lab import machine, plan, processes, results
 from benchmarks.lab.harnesses import (
     HARNESSES,
     LIBRARY,
+    PEERS,
     ROOT,
     Harness,
     HarnessError,
     NativeHarness,
-    PeerHarness,
     SkippedError,
 )
 
@@ -48,7 +48,7 @@ class Lab:
         self.limits: list[dict[str, Any]] = []
         self._languages = languages
         self._peers = peers
-        self.peers: dict[str, PeerHarness] = {}
+        self.peers: dict[str, Harness] = {}
         self.budget = budget
 
     def prepare(self) -> None:
@@ -68,7 +68,7 @@ class Lab:
             self.harnesses[language] = harness
         for name in self._peers:
             self.say(f"building: peer {name}")
-            peer = PeerHarness(name)
+            peer = PEERS[name]()
             try:
                 peer.prepare()
                 self.peers[name] = peer
