@@ -5,7 +5,6 @@
 #include <new>
 
 #if defined(__linux__)
-#include <sched.h>
 #include <sys/mman.h>
 #endif
 #if defined(__x86_64__)
@@ -13,22 +12,6 @@
 #endif
 
 namespace cunn {
-
-int available_cpus() {
-#if defined(__linux__)
-  // Sized at run time: a fixed cpu_set_t is too small on machines with more than 1024 CPUs.
-  for (int cpus = 1024; cpus <= 1 << 20; cpus *= 2) {
-    cpu_set_t *set = CPU_ALLOC((size_t)cpus);
-    if (!set) break;
-    size_t size = CPU_ALLOC_SIZE((size_t)cpus);
-    int found = sched_getaffinity(0, size, set) == 0 ? CPU_COUNT_S(size, set) : 0;
-    CPU_FREE(set);
-    if (found > 0) return found;
-  }
-#endif
-  unsigned n = std::thread::hardware_concurrency();
-  return n ? (int)n : 1;
-}
 
 namespace {
 
@@ -126,8 +109,13 @@ void ThreadPool::claim(int worker) {
 
 void ThreadPool::work(int worker) {
   MxcsrGuard environment;
+  Affinity affinity;
   uint64_t last_epoch = 0;
   for (;;) {
+    // With a CPU for every thread only. A spinning worker there would keep the caller from the very work it waits for:
+    // a training step of tiny was seen to take three times as long.
+    const int cpu = spin_ns_ > 0 ? current_cpu() : -1;
+    if (cpu >= 0 && cpu == caller_cpu_.load(std::memory_order_relaxed)) affinity.avoid(cpu);
     bool joined = false;
     auto ready = [&] { return stop_.load(std::memory_order_relaxed) || (joined = join(&last_epoch)); };
     if (!spin(spin_ns_, ready)) {
@@ -151,6 +139,7 @@ void ThreadPool::run(int64_t n, Task task, void *body) {
   body_ = body;
   n_ = n;
   next_.store(0, std::memory_order_relaxed);
+  caller_cpu_.store(current_cpu(), std::memory_order_relaxed);
   // Between jobs the gate is closed and empty, so this cannot lose a count. The epoch skips 0, the workers' start.
   uint64_t epoch = (epoch_of(gate_.load(std::memory_order_relaxed)) + 1) & 0xffffffffu;
   if (epoch == 0) epoch = 1;

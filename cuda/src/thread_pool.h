@@ -13,10 +13,9 @@
 #include <type_traits>
 #include <vector>
 
-namespace cunn {
+#include "processors.h"
 
-// Number of CPUs this process may run on (its affinity mask), at least 1.
-int available_cpus();
+namespace cunn {
 
 // Sets the default MXCSR (round to nearest, denormals kept, exceptions masked) and restores the caller's at the
 // end of the scope: results do not depend on what the host program did to the register.
@@ -34,7 +33,8 @@ class MxcsrGuard {
 // A fixed team of threads: the caller and size() - 1 workers.
 //
 // One job at a time: parallel_for must not be called from two threads at once nor from inside a body (the context's
-// busy flag sees to the first). Workers that have not woken up when a job ends are not waited for.
+// busy flag sees to the first). Workers that have not woken up when a job ends are not waited for. A worker that finds
+// itself on the caller's CPU leaves it: the system may wake it up there, and then they take turns where each has a CPU.
 class ThreadPool {
  public:
   // threads <= 0 takes available_cpus().
@@ -79,6 +79,7 @@ class ThreadPool {
   alignas(64) std::atomic<int> sleepers_{0};
   std::atomic<bool> caller_sleeps_{false};
   std::atomic<bool> stop_{false};
+  std::atomic<int> caller_cpu_{-1};
   std::mutex mutex_;
   std::condition_variable wake_workers_;
   std::condition_variable wake_caller_;
