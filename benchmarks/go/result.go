@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"runtime/metrics"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // Row is a row of the schema that every language's harness writes; samples are seconds of the whole case, whatever share
@@ -28,6 +30,7 @@ type Row struct {
 	Allocations    float64   `json:"allocations"`
 	AllocatedBytes float64   `json:"allocated_bytes"`
 	GCSeconds      float64   `json:"gc_seconds"`
+	CPUSeconds     float64   `json:"cpu_seconds"`
 	PeakRSSBytes   *int      `json:"peak_rss_bytes"`
 }
 
@@ -50,14 +53,15 @@ func (m *measurement) row(c Case, row string, s *subject) Row {
 		Threads: s.threads, ISA: s.isa, Samples: m.samples, Iterations: m.iterations, Fraction: s.share,
 		Units: s.units, Unit: s.unit, Checksum: s.checksum, Checked: s.checked,
 		Allocations: float64(m.spent.objects) / per, AllocatedBytes: float64(m.spent.bytes) / per, GCSeconds: m.spent.gc / per,
+		CPUSeconds: m.spent.cpu / per,
 	}
 }
 
-// counters are what Go's runtime has counted: objects and bytes that were put on the heap, and processor seconds that the
-// garbage collector took.
+// counters are what was counted so far: objects and bytes that were put on the heap, processor seconds that the garbage
+// collector took, and those of the whole process, the kernels' threads among them.
 type counters struct {
 	objects, bytes uint64
-	gc             float64
+	gc, cpu        float64
 }
 
 // reader reads counters into memory of its own, so that reading does not count. The runtime's metrics count objects a span
@@ -76,13 +80,23 @@ func newReader() *reader {
 func (r *reader) read() counters {
 	metrics.Read(r.gc[:])
 	runtime.ReadMemStats(&r.memory)
-	return counters{r.memory.Mallocs, r.memory.TotalAlloc, r.gc[0].Value.Float64()}
+	return counters{r.memory.Mallocs, r.memory.TotalAlloc, r.gc[0].Value.Float64(), processSeconds()}
 }
 
 func (c *counters) add(before, after counters) {
 	c.objects += after.objects - before.objects
 	c.bytes += after.bytes - before.bytes
 	c.gc += after.gc - before.gc
+	c.cpu += after.cpu - before.cpu
+}
+
+// processSeconds is the processor time of this process; 0 where the system does not say.
+func processSeconds() float64 {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		return 0
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano()).Seconds()
 }
 
 // writeRows writes the file of results.

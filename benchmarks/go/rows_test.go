@@ -223,6 +223,9 @@ func TestRow(t *testing.T) {
 	m.spent.add(before, counts.read())
 	m.samples, m.iterations = []float64{0.5, 0.25}, []int{2, 3}
 	row := m.row(cases[0], "naive", &subject{share: 0.5, units: 7, unit: "flop", threads: 1})
+	if row.CPUSeconds <= 0 {
+		t.Errorf("%v processor seconds", row.CPUSeconds)
+	}
 	if row.Allocations < 100/2.5 || row.AllocatedBytes < 100*4096/2.5 || len(kept[99]) != 4096 {
 		t.Errorf("counted %v allocations of %v bytes", row.Allocations, row.AllocatedBytes)
 	}
@@ -242,7 +245,7 @@ func TestRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"case", "language", "row", "implementation", "harness", "threads", "isa", "samples", "iterations",
-		"fraction", "units", "unit", "checksum", "checked", "allocations", "allocated_bytes", "gc_seconds", "peak_rss_bytes"} {
+		"fraction", "units", "unit", "checksum", "checked", "allocations", "allocated_bytes", "gc_seconds", "cpu_seconds", "peak_rss_bytes"} {
 		if _, there := read.Rows[0][name]; !there {
 			t.Errorf("a row has no %s", name)
 		}

@@ -22,5 +22,5 @@ def bench_case(benchmark: BenchmarkFixture, rows: Rows, keep: list[Measured], ca
         benchmark.pedantic(subject.run, rounds=samples, iterations=iterations)  # type: ignore[no-untyped-call]
     assert benchmark.stats is not None
     taken = [float(sample) for sample in benchmark.stats.stats.data]
-    keep.append(measured(case, row, subject, taken, iterations, collections.seconds))
+    keep.append(measured(case, row, subject, taken, iterations, collections))
     subject.close()

@@ -108,7 +108,12 @@ class Rows:
             timed.close()
             backend.close()
 
-        implementation = f"nn on {backend.name}" + (", NumPy " + np.__version__ if row == "reference" else "")
+        implementation = f"nn on {backend.name}"
+        if row == "reference":
+            implementation += f", NumPy {np.__version__}"
+        elif row == "cpu-scalar" and platform.machine() in ("x86_64", "AMD64"):
+            # Its instructions are those that every such processor has, and a fused multiply-add is none of them.
+            implementation += ", fma by library call"
         # A device whose work is done when the call returns needs no second call to wait for it.
         asynchronous = row == "cuda"
         return Subject(
@@ -173,28 +178,32 @@ def plan(subject: Subject, protocol: Protocol) -> tuple[int, int]:
 
 
 class Collections:
-    """Seconds that the garbage collector took while this is open."""
+    """Processor seconds of this process while this is open, and of them those of the garbage collector, which runs on
+    the thread that allocates."""
 
     def __enter__(self) -> Collections:
         self.seconds = 0.0
         self._began = 0.0
         gc.callbacks.append(self._note)
+        self._opened = time.process_time()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.cpu_seconds = time.process_time() - self._opened
         gc.callbacks.remove(self._note)
 
     def _note(self, phase: str, _info: dict[str, int]) -> None:
         if phase == "start":
-            self._began = time.perf_counter()
+            self._began = time.thread_time()
         else:
-            self.seconds += time.perf_counter() - self._began
+            self.seconds += time.thread_time() - self._began
 
 
 def measured(
-    case: Fields, row: str, subject: Subject, samples: list[float], iterations: int, gc_seconds: float
+    case: Fields, row: str, subject: Subject, samples: list[float], iterations: int, collections: Collections
 ) -> Measured:
     """The row of the schema; samples in seconds of the whole case, whatever share of it was run."""
+    runs = iterations * len(samples) * subject.share
     allocated = [None if value is None else value / subject.share for value in allocations.of(subject.run)]
     return {
         "case": case.string("name"),
@@ -213,6 +222,7 @@ def measured(
         "checked": subject.checked,
         "allocations": allocated[0],
         "allocated_bytes": allocated[1],
-        "gc_seconds": gc_seconds / (iterations * len(samples)) / subject.share,
+        "gc_seconds": collections.seconds / runs,
+        "cpu_seconds": collections.cpu_seconds / runs,
         "peak_rss_bytes": None,
     }
