@@ -22,8 +22,10 @@ def main() -> int:
     one.add_argument("--cases", help="a comma list of names in cases.json (default: all)")
     one.add_argument("--no-processes", action="store_true", help="leave out whole-process cases")
     one.add_argument("--only-processes", action="store_true", help="whole-process cases alone")
-    one.add_argument("--rounds", type=int, help=f"rounds over the languages (default {plan.FULL.rounds})")
-    one.add_argument("--minutes", type=float, default=9.0, help="what the cases should take at most (default 9)")
+    one.add_argument(
+        "--rounds", type=int, help=f"rounds of every case (default {plan.FULL.rounds}, or what it asks for)"
+    )
+    one.add_argument("--minutes", type=float, default=10.0, help="what the cases should take at most (default 10)")
     one.add_argument("--out", type=Path, help="the file to write (default: benchmarks/results/<date>-<cpu>.json)")
     several = commands.add_parser("merge", help="put slices of one run together")
     several.add_argument("slices", type=Path, nargs="+")
@@ -49,7 +51,7 @@ def _run(asked: argparse.Namespace) -> int:
     if asked.rounds is not None:
         if asked.rounds < 1:
             raise ValueError(f"--rounds is {asked.rounds}, expected at least 1")
-        pace = plan.Pace(**{**vars(pace), "rounds": asked.rounds})
+        pace = plan.Pace(**{**vars(pace), "rounds": asked.rounds, "fixed": True})
     if not asked.minutes > 0:
         raise ValueError(f"--minutes is {asked.minutes}, expected a number above 0")
     names = asked.cases.split(",") if asked.cases else None

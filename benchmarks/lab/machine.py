@@ -23,7 +23,8 @@ def describe() -> dict[str, Any]:
         "architecture": platform.machine(),
         "processors": os.cpu_count(),
         "usable": len(usable()),
-        "threads_per_core": _threads_per_core(),
+        "threads_per_core": max(map(len, siblings(usable()).values())),
+        "cores": sorted({tuple(own) for own in siblings(usable()).values()}),
         "caches": _caches(),
         "isa": [flag for flag in ISA_FLAGS if flag in flags],
         "virtual": "hypervisor" in flags,
@@ -46,42 +47,95 @@ def usable() -> list[int]:
 
 
 def pinned(threads: int) -> list[int]:
-    """The processors that `threads` threads are bound to: the last of the usable ones, since the first also serves
-    interrupts; 0 or more than there are takes all."""
+    """The processors that `threads` threads are bound to: one of each core before the second of any, since two threads
+    of one core share its arithmetic; the last cores first, since the first processor also serves interrupts. 0 or more
+    than there are takes all."""
     every = usable()
-    return every if threads <= 0 or threads >= len(every) else every[-threads:]
+    return every if threads <= 0 or threads >= len(every) else spread_over_cores(every, siblings(every), threads)
+
+
+def spread_over_cores(processors: list[int], cores: dict[int, list[int]], threads: int) -> list[int]:
+    """So many of these processors, in order. `cores`: the processors of each one's core."""
+    own = {one: [other for other in cores.get(one, [one]) if other in processors] for one in processors}
+    # Its place within its core first, then from the last core on.
+    order = sorted(processors, key=lambda one: (own[one].index(one), -own[one][0]))
+    return sorted(order[:threads])
+
+
+def siblings(processors: list[int]) -> dict[int, list[int]]:
+    """For each processor those of its core, itself among them; alone where the system does not say."""
+    found = {}
+    for one in processors:
+        listed = read(f"/sys/devices/system/cpu/cpu{one}/topology/thread_siblings_list")
+        found[one] = ranges(listed) if listed else [one]
+    return found
+
+
+def ranges(text: str) -> list[int]:
+    """The numbers of a list as the kernel writes it: 0-2,8."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        numbers += range(int(first), int(last or first) + 1)
+    return sorted(numbers)
 
 
 class Load:
-    """How busy the machine was with other things while this was open, from /proc/stat: `others` and `stolen` are
-    shares of all processors' time, 0 where it cannot be read."""
+    """How busy these processors were with other things while this was open, from /proc/stat: `others` and `stolen` are
+    shares of their time, 0 where it cannot be read. Work on another processor of the same core counts as well: it takes
+    from what they share."""
 
-    def __init__(self) -> None:
+    def __init__(self, processors: list[int]) -> None:
         self.others = self.stolen = 0.0
+        self._processors = processors
+        self._watched = sorted({other for own in siblings(processors).values() for other in own})
 
     def __enter__(self) -> Load:
-        self._before = _ticks()
+        self._before = ticks(read("/proc/stat") or "")
         self._own = _own_seconds()
         return self
 
     def __exit__(self, *_: object) -> None:
-        after = _ticks()
-        if self._before is None or after is None:
-            return
-        total, idle, steal = (b - a for a, b in zip(self._before, after, strict=True))
-        if total <= 0:
-            return
-        hertz = os.sysconf("SC_CLK_TCK")
-        own = (_own_seconds() - self._own) * hertz
-        self.others = max(0.0, (total - idle - steal - own) / total)
-        self.stolen = steal / total
+        after = ticks(read("/proc/stat") or "")
+        own = (_own_seconds() - self._own) * os.sysconf("SC_CLK_TCK")
+        self.others, self.stolen = shares(self._before, after, self._processors, self._watched, own)
+
+
+def ticks(stat: str) -> dict[int, tuple[int, int, int]]:
+    """Total, idle (with waiting for disks) and stolen ticks of each processor."""
+    found = {}
+    for line in stat.splitlines():
+        fields = line.split()
+        if len(fields) >= 9 and fields[0].startswith("cpu") and fields[0] != "cpu":
+            values = [int(value) for value in fields[1:9]]
+            found[int(fields[0][3:])] = (sum(values), values[3] + values[4], values[7])
+    return found
+
+
+def shares(
+    before: dict[int, tuple[int, int, int]],
+    after: dict[int, tuple[int, int, int]],
+    processors: list[int],
+    watched: list[int],
+    own: float,
+) -> tuple[float, float]:
+    """Of the time of `processors`: what others than the `own` ticks took of the `watched` ones, and what was stolen."""
+    known = [one for one in watched if one in before and one in after]
+    total, idle, steal = (sum(after[one][at] - before[one][at] for one in known) for at in range(3))
+    time = sum(after[one][0] - before[one][0] for one in processors if one in known)
+    if time <= 0:
+        return 0.0, 0.0
+    return max(0.0, (total - idle - steal - own) / time), steal / time
+
+
+UNMEASURED = ("benchmarks/results", "benchmarks/tests", "docs-en", "docs-jp", "tests", "*.md")
+"""Where a change changes nothing that is measured."""
 
 
 def commit(root: Path) -> str | None:
-    """The checked-out commit, with a mark when sources of what is measured differ from it."""
-    sources = ["cuda", "python", "rust", "go", "benchmarks/python", "benchmarks/rust", "benchmarks/go"]
+    """The checked-out commit, with a "+" when anything that can change a measurement differs or is not in it."""
     head = _git(root, "rev-parse", "--short=12", "HEAD")
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", *sources)
+    changed = _git(root, "status", "--porcelain", "--", ".", *(f":(exclude){path}" for path in UNMEASURED))
     return None if head is None else head + ("+" if changed else "")
 
 
@@ -125,17 +179,6 @@ def _meminfo() -> dict[str, int]:
     return found
 
 
-def _threads_per_core() -> int | None:
-    siblings = read("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list")
-    if siblings is None:
-        return None
-    count = 0
-    for part in siblings.split(","):
-        first, _, last = part.partition("-")
-        count += int(last or first) - int(first) + 1
-    return count
-
-
 def _caches() -> list[dict[str, Any]]:
     found = []
     for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
@@ -163,15 +206,6 @@ def _distribution() -> str | None:
         if line.startswith("PRETTY_NAME="):
             return line.partition("=")[2].strip('"')
     return None
-
-
-def _ticks() -> tuple[int, int, int] | None:
-    """Total, idle (with waiting for disks) and stolen ticks of all processors."""
-    first = (read("/proc/stat") or "").partition("\n")[0].split()
-    if len(first) < 9 or first[0] != "cpu":
-        return None
-    values = [int(value) for value in first[1:9]]
-    return sum(values), values[3] + values[4], values[7]
 
 
 def _own_seconds() -> float:

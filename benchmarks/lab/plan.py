@@ -15,31 +15,72 @@ SCALAR_CASES = ("matmul_512", "softmax_512x32000", "silu_65536", "rmsnorm_512x76
 runs is the same in all three."""
 
 
+OPERATIONS = ("adamw", "attention", "cross_entropy", "matmul", "rmsnorm", "silu", "softmax", "swiglu")
+"""Kinds that there are loops and libraries for."""
+THREADED = ("matmul", "attention")
+"""Kinds whose bulk is a product of matrices, for which the three ecosystems' libraries use more than one thread."""
+NATIVE = ("matmul", "call")
+"""Kinds that the native program times."""
+
+
 @dataclass(frozen=True)
 class Pace:
-    """Rounds over all languages; seconds and samples of a row in each; runs of a whole process in each."""
+    """Rounds over all languages, for every case alike where they are `fixed`; seconds and samples of a row in each;
+    runs of a whole process in each."""
 
     rounds: int
     seconds: float
     samples: int
     warmup: float
     processes: int
+    fixed: bool = False
 
 
-FULL = Pace(rounds=3, seconds=0.5, samples=10, warmup=0.1, processes=5)
-QUICK = Pace(rounds=2, seconds=0.05, samples=10, warmup=0.02, processes=3)
+FULL = Pace(rounds=3, seconds=0.4, samples=10, warmup=0.1, processes=4)
+QUICK = Pace(rounds=2, seconds=0.05, samples=10, warmup=0.02, processes=2, fixed=True)
+
+Turn = tuple[int, list[str]]
+"""How many threads, and the rows that are timed with so many."""
 
 
-def rows_of(language: str, case: Case, quick: bool) -> list[str]:
-    """What a language is asked for at all threads; a harness leaves out what does not apply."""
-    rows = ["library", "cpu", "cuda"]
-    if loops(case):
-        rows.insert(0, "naive")
-    if not quick:
-        rows.append("reference")
+def turns(language: str, case: Case, available: int, quick: bool) -> list[Turn]:
+    """What a language is asked for in each round, a process for each turn; a harness leaves out what does not apply.
+
+    What can use one thread only is timed on one processor, and the shared kernels there too where something is compared
+    with them: a row is bound to as many processors as it has threads. Fewer threads than all, but more than one, are
+    for the curves of a case that scales.
+    """
+    asked: dict[int, list[str]] = {available: ["cpu", "cuda"]}
+    operation = case["kind"] in OPERATIONS
+    if operation and case["kind"] in THREADED:
+        asked[available].append("library")
+    one = ["naive"] if operation and loops(case) else []
+    if operation:
+        one += ["library", "cpu"]
+    elif case.get("scaling") and not quick:
+        one.append("cpu")
+    if not quick and case.get("config") == "tiny":
+        one.append("reference")
     if language == "python" and not quick and case["name"] in SCALAR_CASES:
-        rows.append("cpu-scalar")
-    return rows
+        one.append("cpu-scalar")
+    for threads in [] if quick else thread_counts(case, available)[1:]:
+        asked[threads] = ["cpu", "library"] if case["kind"] in THREADED else ["cpu"]
+    if one:
+        asked[1] = list(dict.fromkeys([*one, *asked.get(1, [])]))
+    return sorted(asked.items())
+
+
+def peer_turns(name: str, case: Case, available: int) -> list[Turn]:
+    """Likewise for a peer, beside which the shared kernels stand at as many threads."""
+    counts = {1, available} if case["kind"] in OPERATIONS else {available}
+    return [(threads, [f"peer-{name}"]) for threads in sorted(counts)]
+
+
+def native_turns(case: Case, available: int) -> list[Turn]:
+    """Likewise for the native program, which knows itself what it times at one thread and at all."""
+    if case["kind"] not in NATIVE or not loops(case):
+        return []
+    return [(threads, []) for threads in sorted({1, available})]
 
 
 def loops(case: Case) -> bool:
@@ -62,13 +103,29 @@ def long_samples(pace: Pace) -> int:
     return max(4, -(-10 // pace.rounds))
 
 
-def rounds_left(pace: Pace, elapsed: float, budget: float, done: int, cases: int) -> int:
-    """Rounds of the next case when `done` of so many cases took `elapsed` of `budget` seconds: all of them while the
-    run is on time, one fewer when it is a sixth of the budget late, and one alone when it is a third late."""
-    late = elapsed / budget - done / cases
-    if late < 1 / 6:
-        return pace.rounds
-    return max(1, pace.rounds - 1) if late < 1 / 3 else 1
+def rounds(case: Case, pace: Pace) -> int:
+    """What the case asks for (more where languages are promised to be within a few percent), or the pace."""
+    return pace.rounds if pace.fixed else int(case.get("rounds", pace.rounds))
+
+
+def rounds_left(case: Case, pace: Pace, late: float) -> int:
+    """Rounds of the next case of a run that is late by this share of its budget: one fewer from a sixth, one alone from
+    a third. A case that asks for rounds of its own has them."""
+    wanted = rounds(case, pace)
+    if "rounds" in case or late < 1 / 6:
+        return wanted
+    return max(1, wanted - 1) if late < 1 / 3 else 1
+
+
+def weight(case: Case, pace: Pace, available: int, quick: bool) -> float:
+    """Seconds that a case takes, roughly: for each process its start and its checks, for each row its time."""
+    seconds = pace.seconds if quick else max(pace.seconds, case.get("seconds", 0.0))
+    each = [START + len(rows) * seconds for _, rows in turns("rust", case, available, quick)]
+    return 3 * rounds(case, pace) * sum(each)
+
+
+START = 1.0
+"""Seconds until a program is ready to time, on average over the languages."""
 
 
 def rotated(languages: list[str], by: int) -> list[str]:

@@ -19,10 +19,12 @@ A result is one JSON object:
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
-from benchmarks.lab import statistics
+from benchmarks.lab import spread, statistics
+from benchmarks.lab.spread import Spread
 
 Row = dict[str, Any]
 Result = dict[str, Any]
@@ -55,7 +57,7 @@ OPTIONAL: dict[str, Kind] = {
     "others": (int, float),
     "stolen": (int, float),
 }
-DERIVED = ("samples", "median", "low", "high", "rate", "noise")
+DERIVED = ("samples", "median", "error", "degrees", "low", "high", "rate", "noise")
 
 
 class ResultError(Exception):
@@ -74,7 +76,10 @@ class Collector:
         self.rows: dict[tuple[str, str, str, int], Row] = {}
 
     def add(self, rows: list[Row], processors: list[int], others: float, stolen: float) -> None:
-        """Rows of one harness run. The worst of all rounds stays for `others` and `stolen`."""
+        """Rows of one harness run. The worst of all rounds stays for `others` and `stolen`.
+
+        Errors: ResultError for a row that a round before gave with another output, or on other processors.
+        """
         for new in rows:
             taken = [float(sample) for sample in new["samples"]]
             row = self.rows.get(key(new))
@@ -85,6 +90,9 @@ class Collector:
             elif new.get("checksum") != row.get("checksum"):
                 raise ResultError(f"{' '.join(map(str, key(new)))}: {new.get('checksum')} in one round and "
                               f"{row.get('checksum')} in another")  # fmt: skip
+            elif processors != row["processors"]:
+                raise ResultError(f"{' '.join(map(str, key(new)))}: bound to processors {row['processors']} in one "
+                                  f"round and to {processors} in another")  # fmt: skip
             row["rounds"].append(taken)
             row["iterations"].extend(int(count) for count in new.get("iterations") or [1] * len(taken))
             row["others"], row["stolen"] = max(row["others"], others), max(row["stolen"], stolen)
@@ -100,15 +108,48 @@ class Collector:
         return [f"{case}: other bits: " + "; ".join(f"{value} ({', '.join(who)})" for value, who in sums.items())]
 
 
-def derive(row: Row) -> Row:
-    """The row with samples, median, interval, rate in units a second, and noise flags."""
+def derived(result: Result) -> Result:
+    """The result with what follows from its samples in every row:
+
+    samples     of all rounds
+    median      of them
+    error       standard error of the logarithm of the median, and its degrees of freedom (see spread)
+    degrees
+    low, high   where the median of a re-run lies with 95%: it differs as much as this one, hence sqrt(2) errors
+    rate        units a second
+    noise       flags
+    """
+    known = spreads(result["rows"])
+    return {**result, "rows": [_derive(row, known[_group(row)]) for row in result["rows"]]}
+
+
+def spreads(rows: list[Row]) -> dict[tuple[str, int], Spread | None]:
+    """For each case and number of threads, whose rows take turns in the same rounds."""
+    groups: dict[tuple[str, int], list[list[float]]] = {}
+    for row in rows:
+        groups.setdefault(_group(row), []).append(statistics.rounds_of(row["rounds"]))
+    own = {group: spread.observed(medians) for group, medians in groups.items()}
+    common = spread.prior([one for one in own.values() if one is not None])
+    return {group: spread.moderated(one, common) for group, one in own.items()}
+
+
+def _group(row: Row) -> tuple[str, int]:
+    return row["case"], row["threads"]
+
+
+def _derive(row: Row, known: Spread | None) -> Row:
     rounds: list[list[float]] = row["rounds"]
-    low, high = statistics.interval_by_round(rounds)
     samples = [sample for one in rounds for sample in one]
     middle = statistics.median(samples)
+    if known is None:  # a single round says nothing of another: what its samples say
+        low, high = statistics.interval(samples)
+        error, degrees = math.log(high / low) / (2 * spread.quantile(len(samples))), float(len(samples))
+    else:
+        error, degrees = known.error(len(rounds)), known.degrees
+    low, high = spread.around(middle, math.sqrt(2) * error, degrees)
     flags = statistics.noise(rounds, low, high, row.get("others") or 0.0, row.get("stolen") or 0.0)
-    return {**row, "samples": samples, "median": middle, "low": low, "high": high, "rate": row["units"] / middle,
-            "noise": flags}  # fmt: skip
+    return {**row, "samples": samples, "median": middle, "error": error, "degrees": degrees, "low": low, "high": high,
+            "rate": row["units"] / middle, "noise": flags}  # fmt: skip
 
 
 def write(result: Result, path: Path) -> None:
@@ -131,8 +172,7 @@ def read(path: Path) -> Result:
     except ValueError as error:
         raise ResultError(f"{path}: {error}") from None
     validate(result, str(path))
-    result["rows"] = [derive(row) for row in result["rows"]]
-    return dict(result)
+    return derived(result)
 
 
 def validate(result: object, where: str) -> None:
@@ -201,13 +241,13 @@ def merge(results: list[Result]) -> Result:
                     known[name] = max(known.get(name) or 0, row.get(name) or 0) or known.get(name)
     cases = {case["name"]: case for result in results for case in result["cases"]}
     skipped = {(one["what"], one["why"]): one for result in results for one in result["skipped"]}
-    return {
+    return derived({
         **first,
         "cases": list(cases.values()),
         "limits": [limit for result in results for limit in result["limits"]],
-        "rows": [derive(row) for row in rows.values()],
+        "rows": list(rows.values()),
         "skipped": list(skipped.values()),
-    }
+    })  # fmt: skip
 
 
 def limit(result: Result, name: str, threads: int, isa: str | None = None) -> float | None:

@@ -93,11 +93,12 @@ class Lab:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         case = None
         began = time.monotonic()
+        weights = [plan.weight(one, self.pace, len(every), self.quick) for one in cases]
         try:
             for number, case in enumerate(cases):
-                elapsed = time.monotonic() - began
-                rounds = plan.rounds_left(self.pace, elapsed, self.budget, number, len(cases))
-                fewer = "" if rounds == self.pace.rounds else f" ({rounds} of {self.pace.rounds} rounds: late)"
+                late = (time.monotonic() - began) / self.budget - sum(weights[:number]) / sum(weights)
+                rounds, wanted = plan.rounds_left(case, self.pace, late), plan.rounds(case, self.pace)
+                fewer = "" if rounds == wanted else f" ({rounds} of {wanted} rounds: late)"
                 self.say(f"case {number + 1} of {len(cases)}: {case['name']}{fewer}")
                 try:
                     self._case(case, number, rounds)
@@ -111,7 +112,7 @@ class Lab:
         self._measure_limits()
         described["load_after"] = os.getloadavg()[0]
         described["pinned"] = every
-        return {
+        return results.derived({
             "version": 1,
             "name": f"{started.date()}-{slug(described['cpu'])}-{described['usable']}",
             "started": started.isoformat(),
@@ -123,8 +124,8 @@ class Lab:
             "skipped": self.skipped,
             "cases": [one for one in [*cases, *whole] if any(key[0] == one["name"] for key in self.collected.rows)],
             "limits": self.limits,
-            "rows": [results.derive(row) for row in self.collected.rows.values()],
-        }
+            "rows": list(self.collected.rows.values()),
+        })  # fmt: skip
 
     def _stopped(self, case: plan.Case | None) -> None:
         """Keeps what is complete: a case that some languages have not been through says nothing of them."""
@@ -145,35 +146,33 @@ class Lab:
             del rows[key]
 
     def _case(self, case: plan.Case, number: int, rounds: int) -> None:
-        every = machine.usable()
-        counts = [] if self.quick else plan.thread_counts(case, len(every))
-        names = list(self.harnesses)
+        every = len(machine.usable())
+        takers = [*self.harnesses, *self.peers, *(["native"] if self.native and plan.native_turns(case, every) else [])]
         for round_ in range(rounds):
-            for language in plan.rotated(names, round_ + number):
-                harness = self.harnesses[language]
-                self._timed(harness, case, plan.rows_of(language, case, self.quick), every)
-                for threads in counts if round_ == 0 else []:
-                    self._timed(harness, case, ["cpu", "library"], machine.pinned(threads))
-            for name, peer in self.peers.items():
-                self._timed(peer, case, [f"peer-{name}"], every)
-            native = self.native if plan.loops(case) else None
-            if native is not None and (round_ == 0 or not self.quick):
-                for processors in [every] if len(every) == 1 else [machine.pinned(1), every]:
-                    with machine.Load() as load:
-                        rows = native.case(case, processors, self.pace.seconds, self.pace.samples)
-                    self.collected.add(_at_their_own(rows), processors, load.others, load.stolen)
+            for taker in plan.rotated(takers, round_ + number):
+                for threads, rows in self._turns(taker, case, every):
+                    self._timed(taker, case, rows, machine.pinned(threads))
             wrong = self.collected.disagreements(case["name"])
             if wrong:
                 raise HarnessError("\n".join(wrong))
 
-    def _timed(self, harness: Harness, case: plan.Case, rows: list[str], processors: list[int]) -> None:
-        with machine.Load() as load:
-            seconds = self.pace.seconds if self.quick else max(self.pace.seconds, case.get("seconds", 0.0))
-            got = harness.run(case["name"], rows, processors, seconds, self.pace.samples, self.pace.warmup)
+    def _turns(self, taker: str, case: plan.Case, every: int) -> list[plan.Turn]:
+        if taker in self.harnesses:
+            return plan.turns(taker, case, every, self.quick)
+        return plan.peer_turns(taker, case, every) if taker in self.peers else plan.native_turns(case, every)
+
+    def _timed(self, taker: str, case: plan.Case, rows: list[str], processors: list[int]) -> None:
+        seconds = self.pace.seconds if self.quick else max(self.pace.seconds, case.get("seconds", 0.0))
+        with machine.Load(processors) as load:
+            if taker == "native" and self.native:
+                got = self.native.case(case, processors, seconds, self.pace.samples)
+            else:
+                harness = self.harnesses.get(taker) or self.peers[taker]
+                got = harness.run(case["name"], rows, processors, seconds, self.pace.samples, self.pace.warmup)
         for row in got:
             if not row.get("threads"):  # 0 said "all"
                 row["threads"] = len(processors)
-        self.collected.add(_at_their_own(got), processors, load.others, load.stolen)
+        self.collected.add(got, processors, load.others, load.stolen)
 
     def _processes(self, cases: list[plan.Case]) -> None:
         every = machine.usable()
@@ -193,7 +192,7 @@ class Lab:
                         command = made.command(self.harnesses[language], case)
                         if round_ == 0:
                             processes.spent(launcher, command, every)  # files into the page cache
-                        with machine.Load() as load:
+                        with machine.Load(every) as load:
                             group = [processes.spent(launcher, command, every) for _ in range(self._repeats(case))]
                         rounds[language].append(group)
                         worst[language] = [max(worst[language][0], load.others), max(worst[language][1], load.stolen)]
@@ -215,14 +214,6 @@ class Lab:
     def _skip(self, what: str, why: str) -> None:
         self.say(f"skipped: {what}: {why}")
         self.skipped.append({"what": what, "why": why})
-
-
-def _at_their_own(rows: list[results.Row]) -> list[results.Row]:
-    """Loops use one thread however many there are."""
-    for row in rows:
-        if row["row"] == "naive":
-            row["threads"] = 1
-    return rows
 
 
 def slug(text: str) -> str:

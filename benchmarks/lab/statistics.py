@@ -14,7 +14,7 @@ WIDE = 0.10
 DRIFT = 0.10
 """Medians of rounds that differ by more than this share of the median are flagged."""
 OTHERS = 0.05
-"""More than this share of the machine's processors busy with something else is flagged."""
+"""With more than this share of its processors' time spent on something else a row is flagged."""
 STOLEN = 0.01
 """More than this share of time given to other guests of the host is flagged."""
 FEW = 10
@@ -34,23 +34,9 @@ def interval(samples: Sequence[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def interval_by_round(rounds: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """The interval of the median of all samples where samples come in rounds: rounds are resampled, then the samples
-    within each. Samples of a round share what the machine did then, so taking them as independent would promise an
-    interval that the next run leaves."""
-    if len(rounds) == 1:
-        return interval(rounds[0])
-    rng = np.random.default_rng(0)
-    lengths = np.asarray([len(samples) for samples in rounds])
-    padded = np.zeros((len(rounds), lengths.max()))
-    for row, samples in zip(padded, rounds, strict=True):
-        row[: len(samples)] = samples
-    chosen = rng.integers(0, len(rounds), (RESAMPLES, len(rounds)))
-    # As many draws from each chosen round, whatever its length: a round is one look at the machine.
-    within = (rng.random((RESAMPLES, len(rounds), lengths.max())) * lengths[chosen][:, :, None]).astype(np.int64)
-    medians = np.median(padded[chosen[:, :, None], within].reshape(RESAMPLES, -1), axis=1)
-    low, high = np.quantile(medians, [0.025, 0.975])
-    return float(low), float(high)
+def rounds_of(rounds: Sequence[Sequence[float]]) -> list[float]:
+    """The median of each round."""
+    return [median(samples) for samples in rounds]
 
 
 def noise(
@@ -62,7 +48,7 @@ def noise(
     middle = median(samples)
     if high - low > WIDE * middle:
         flags.append("wide")
-    middles = [median(one) for one in rounds]
+    middles = rounds_of(rounds)
     if max(middles) - min(middles) > DRIFT * middle:
         flags.append("drift")
     if others > OTHERS:
@@ -74,10 +60,10 @@ def noise(
     return flags
 
 
-def ratio_interval(a: tuple[float, float, float], b: tuple[float, float, float]) -> tuple[float, float, float]:
-    """a / b of two (median, low, high). On a logarithmic scale the distances to the bounds are added in quadrature, as
-    for independent errors: a's upper with b's lower, and the other way round."""
-    middle = a[0] / b[0]
-    below = np.hypot(np.log(a[0] / a[1]), np.log(b[2] / b[0]))
-    above = np.hypot(np.log(a[2] / a[0]), np.log(b[0] / b[1]))
-    return middle, float(middle * np.exp(-below)), float(middle * np.exp(above))
+def by_chance(values: Sequence[float], share: float = 0.05) -> list[bool]:
+    """Which of many probabilities are too small for chance (Benjamini and Hochberg 1995): of those that are named, this
+    share at most is expected to be. Holds for figures that are disturbed together (Benjamini and Yekutieli 2001)."""
+    order = np.argsort(values)
+    passed = np.flatnonzero(np.asarray(values)[order] <= share * np.arange(1, len(values) + 1) / max(1, len(values)))
+    named = set(order[: passed[-1] + 1].tolist()) if len(passed) else set()
+    return [number not in named for number in range(len(values))]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
-from benchmarks.lab import results, statistics
+from benchmarks.lab import results, spread, statistics
 from benchmarks.report import titles, units
 
 LEAST = 0.02
 """A smaller change than this is not reported: alignment and layout of another build do as much."""
+CHANCE = 0.05
+"""Of the rows that are named, this share at most is expected to be there by chance."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """`ratio` is new over old, with its interval; `doubtful` when either side was flagged as noisy."""
+    """`ratio` is new over old, with its interval; `chance` the probability of at least as large a difference between
+    two runs of the same thing; `within` when the new median lies in the old one's interval; `doubtful` when either side
+    was flagged as noisy; `beyond_noise` when it is named among all rows (see `changes`)."""
 
     key: tuple[str, str, str, int]
     old: float
@@ -21,40 +26,79 @@ class Change:
     ratio: float
     low: float
     high: float
+    chance: float
+    within: bool
     doubtful: bool
-
-    @property
-    def beyond_noise(self) -> bool:
-        """The interval of the ratio does not contain 1, and the change is not tiny."""
-        return not self.low <= 1.0 <= self.high and abs(self.ratio - 1) > LEAST
+    beyond_noise: bool = False
 
 
 def changes(old: results.Result, new: results.Result) -> list[Change]:
-    """Rows that both have, largest change first."""
+    """Rows that both have, largest change first.
+
+    Among many rows some differ by chance: those are named whose probabilities are too small for that (Benjamini and
+    Hochberg), and whose change is not tiny.
+    """
     before = {results.key(row): row for row in old["rows"]}
-    found = []
-    for row in new["rows"]:
-        was = before.get(results.key(row))
-        if was is None:
-            continue
-        ratio, low, high = statistics.ratio_interval(
-            (row["median"], row["low"], row["high"]), (was["median"], was["low"], was["high"])
-        )
-        doubtful = bool(row["noise"] or was["noise"])
-        found.append(Change(results.key(row), was["median"], row["median"], ratio, low, high, doubtful))
-    return sorted(found, key=lambda change: -max(change.ratio, 1 / change.ratio))
+    then, now = _cases(old), _cases(new)
+    found = [
+        _change(before[results.key(row)], row)
+        for row in new["rows"]
+        if results.key(row) in before and then[row["case"]] == now[row["case"]]
+    ]
+    chances = statistics.by_chance([change.chance for change in found], CHANCE)
+    named = [
+        replace(change, beyond_noise=not chance and abs(change.ratio - 1) > LEAST)
+        for change, chance in zip(found, chances, strict=True)
+    ]
+    return sorted(named, key=lambda change: -max(change.ratio, 1 / change.ratio))
+
+
+def _change(was: results.Row, row: results.Row) -> Change:
+    ratio = row["median"] / was["median"]
+    error, degrees = spread.both((was["error"], was["degrees"]), (row["error"], row["degrees"]))
+    low, high = spread.around(ratio, error, degrees)
+    same = math.log(ratio) == 0
+    chance = 1.0 if same else spread.two_sided(math.log(ratio) / error, degrees) if error else 0.0
+    within = was["low"] <= row["median"] <= was["high"]
+    doubtful = bool(row["noise"] or was["noise"])
+    return Change(results.key(row), was["median"], row["median"], ratio, low, high, chance, within, doubtful)
+
+
+def _cases(result: results.Result) -> dict[str, dict[str, object]]:
+    """What each case does, without how often and how long it is timed."""
+    timing = ("rounds", "seconds", "scaling", "series", "x", "loops")
+    return {
+        case["name"]: {name: value for name, value in case.items() if name not in timing} for case in result["cases"]
+    }
+
+
+def refusal(old: results.Result, new: results.Result) -> str | None:
+    """A sentence when the two are of different machines: then nothing that differs says anything of the sources."""
+    for name in ("cpu", "usable", "architecture"):
+        was, now = (result["machine"].get(name) for result in (old, new))
+        if was != now:
+            return f"{new['name']} was measured on another machine than {old['name']}: {name} was {was}, is {now}"
+    return None
 
 
 def report(old: results.Result, new: results.Result) -> str:
-    """Markdown: first whether the two can be compared, then the rows that changed, then what only one of them has."""
+    """Markdown: how many medians are where the old ones said they would be, the rows that changed, and what only one of
+    them has. Errors: ResultError where the two are of different machines."""
+    sentence = refusal(old, new)
+    if sentence:
+        raise results.ResultError(sentence)
     lines = [f"# {old['name']} ({old.get('commit')}) to {new['name']} ({new.get('commit')})", ""]
-    for name in ("cpu", "usable", "system"):
-        if old["machine"].get(name) != new["machine"].get(name):
-            lines.append(f"Another machine: {name} was {old['machine'].get(name)}, is {new['machine'].get(name)}.")
+    if old["machine"].get("system") != new["machine"].get("system"):
+        lines += [f"Another system: {old['machine'].get('system')} then, {new['machine'].get('system')} now.", ""]
     every = changes(old, new)
     moved = [change for change in every if change.beyond_noise]
     slower = sum(change.ratio > 1 for change in moved)
     lines += [f"{len(every)} rows in both: {slower} slower and {len(moved) - slower} faster beyond noise.", ""]
+    if every:
+        inside = sum(change.within for change in every)
+        share = units.percent(inside / len(every))
+        lines += [f"{inside} of {len(every)} medians ({share}) lie within the old interval, "
+                  "which is to hold 95% of a re-run's.", ""]  # fmt: skip
     if moved:
         head = ["Case", "Language", "Row", "Threads", "Old", "New", "New / old", "95% interval", ""]
         lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
@@ -64,6 +108,10 @@ def report(old: results.Result, new: results.Result) -> str:
                  units.factor(change.ratio), f"{units.factor(change.low)} – {units.factor(change.high)}",
                  "noisy" if change.doubtful else ""]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
+    now, then = _cases(new), _cases(old)
+    others = [name for name in then if name in now and then[name] != now[name]]
+    if others:
+        lines += ["", f"Not compared, since the case is another: {', '.join(others)}."]
     for which, these, those in (("old", old, new), ("new", new, old)):
         other = {results.key(row) for row in those["rows"]}
         only = [" ".join(map(str, results.key(row))) for row in these["rows"] if results.key(row) not in other]

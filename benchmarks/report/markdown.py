@@ -8,7 +8,7 @@ from benchmarks.report.view import View
 NOISE = {
     "wide": "its interval is wider than a tenth of the median",
     "drift": "its rounds differ by more than a tenth",
-    "busy": "something else used the machine meanwhile",
+    "busy": "something else used its processors meanwhile",
     "stolen": "the host gave time to other guests",
     "few": "fewer than ten samples",
 }
@@ -118,12 +118,22 @@ def _method(view: View) -> list[str]:
     return [
         "## Method",
         "",
-        f"{pace['rounds']} rounds over the languages, interleaved case by case and rotated; in each about "
-        f"{pace['seconds']} s and at least {pace['samples']} samples of a row after warming up, where a single run is "
-        "not longer. Programs are bound to as many processors as they have threads. Outputs are compared before "
-        "anything is timed: the shared kernels' bit for bit between languages, loops and libraries within derived "
-        "bounds. Medians with a bootstrap 95% interval over rounds and samples. Relative is to the fastest row at all "
-        "threads. A share of the limit is arithmetic against the fused multiply-add peak, or bytes against triad or "
+        f"{_rounds(view)} over the languages and what stands beside them, interleaved case by case and rotated; in "
+        f"each about {pace['seconds']} s and at least {pace['samples']} samples of a row after warming up, where a "
+        "single run is not longer. Programs are bound to as many processors as they have threads, one of each core "
+        "first. Outputs are compared before anything is timed: the shared kernels' bit for bit between languages, "
+        "loops and libraries within derived bounds. Intervals say where the median of a re-run lies with 95%, from "
+        "the variance between rounds: that of a case's rows together, moderated by that of all cases. Ratios between "
+        "rows of a case are taken round by round, since what slows a round down slows all its rows. Relative is to "
+        "the fastest row at all threads. A share of the limit is arithmetic against the fused multiply-add peak, or bytes against triad or "
         "read bandwidth, measured in the same run; what fits in a cache can exceed a memory's bandwidth. A naive row "
         f"that would take long runs a stated part of the case and is scaled. Noise flags: {flags}.",
     ]
+
+
+def _rounds(view: View) -> str:
+    """How many rounds the cases had."""
+    counts = sorted({row["rounds"] for case in view["cases"] for row in case["rows"]})
+    if not counts:
+        return "No rounds"
+    return f"{counts[0]} rounds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} rounds"

@@ -43,7 +43,7 @@ def _languages(view: View, path: Path) -> bool:
     axes.axvspan(1, 1.02, color=FAINT, alpha=0.15, lw=0)
     worst = max(row["high"] for case in cases for row in case["languages"])
     axes.set_xlim(0.97, min(1.5, max(1.06, worst + 0.01)))
-    axes.set_xlabel("time as a multiple of the fastest language (shaded: within 2%)")
+    axes.set_xlabel("time as a multiple of the fastest language, round by round (shaded: within 2%)")
     axes.legend(loc="lower right", frameon=False, ncols=3)
     _save(figure, path)
     return True

@@ -17,6 +17,8 @@ ROWS = {
     "cuda": ("shared kernels on the GPU", "共有カーネル(GPU)"),
     "peer-torch": ("PyTorch", "PyTorch"),
     "peer-jax": ("JAX", "JAX"),
+    "peer-candle": ("candle", "candle"),
+    "peer-llamacpp": ("llama.cpp", "llama.cpp"),
     "process": ("whole process", "プロセス全体"),
 }
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from benchmarks.lab import results, statistics
+from benchmarks.lab import ratios, results, statistics
 from benchmarks.lab.costs import Cost, cost
+from benchmarks.lab.spread import Spread
 from benchmarks.report import titles
 
 View = dict[str, Any]
@@ -35,6 +36,7 @@ def view(result: results.Result) -> View:
         "limits": _limits(result),
         "cases": [case for case in cases if case["rows"]],
         "factors": factors(result, every),
+        "against": against(result),
         "steps": steps(result, every),
         "scaling": _scaling(result),
         "series": _series(result, every),
@@ -74,7 +76,6 @@ def _cost(result: results.Result, case: dict[str, Any]) -> Cost | None:
 
 def _row(result: results.Result, row: Row, spent: Cost | None) -> Row:
     samples = len(row["samples"])
-    gc_seconds = row.get("gc_seconds")
     kept = ("language", "row", "implementation", "harness", "threads", "isa", "median", "low", "high", "rate", "unit")
     return {
         **{name: row[name] for name in kept},
@@ -84,12 +85,21 @@ def _row(result: results.Result, row: Row, spent: Cost | None) -> Row:
         "fraction": row.get("fraction") or 1.0,
         "allocations": row.get("allocations"),
         "allocated_bytes": row.get("allocated_bytes"),
-        "gc_share": gc_seconds / row["median"] if gc_seconds is not None else None,
+        "gc_share": _collected(row),
         "peak_rss_bytes": row.get("peak_rss_bytes"),
         "flop_rate": spent.flop / row["median"] if spent and spent.flop else None,
         "intensity": spent.intensity if spent and spent.flop and spent.byte else None,
         "of_limit": _share(result, row, spent),
     }
+
+
+def _collected(row: Row) -> float | None:
+    """The garbage collector's part of the process's processor time: both are seconds of processors, so that a collector
+    beside the program on another one is not taken for more than there is."""
+    seconds, every = row.get("gc_seconds"), row.get("cpu_seconds")
+    if seconds is None:
+        return None
+    return 0.0 if seconds == 0 else seconds / every if every else None
 
 
 def _share(result: results.Result, row: Row, spent: Cost | None) -> float | None:
@@ -126,11 +136,11 @@ def find(result: results.Result, case: str, language: str, row: str, threads: in
     return max(found, key=lambda one: one["threads"], default=None)
 
 
-def _ratio(name: str, case: str, slow: Row | None, fast: Row | None) -> View | None:
+def _ratio(known: Spread | None, name: str, case: str, slow: Row | None, fast: Row | None) -> View | None:
     """How many times longer `slow` takes than `fast`, with its interval."""
     if slow is None or fast is None:
         return None
-    middle, low, high = statistics.ratio_interval(_three(slow), _three(fast))
+    middle, low, high = ratios.ratio(slow, fast, known)
     return {
         "factor": name,
         "case": case,
@@ -145,10 +155,6 @@ def _ratio(name: str, case: str, slow: Row | None, fast: Row | None) -> View | N
     }
 
 
-def _three(row: Row) -> tuple[float, float, float]:
-    return row["median"], row["low"], row["high"]
-
-
 def _who(row: Row) -> View:
     return {"language": row["language"], "row": row["row"], "threads": row["threads"]}
 
@@ -159,29 +165,33 @@ def factors(result: results.Result, every: int) -> list[View]:
     loops      one algorithm in two languages (plain loops, one thread)
     binding    one kernel from two languages (the rest of the case is the same code)
     blas       the ecosystem's matrix product against plain loops of the same language
-    simd       vector against scalar instructions: the same loops, one thread; and the kernels' two builds
+    simd       vector against scalar instructions: the same loops with a fused multiply-add in either, one thread
+    build      the kernels' vector against their scalar build, one thread: the instructions and, where the scalar
+               build has to run on processors without a fused multiply-add, the function of the C library that it calls
     blocking   the blocked and packed kernel against vector loops that are neither, one thread
     """
+    known = ratios.common(result)
     operations = [case["name"] for case in result["cases"] if titles.group(case) == "operation"]
     found: list[View | None] = []
     for case in operations:
         for language in ("python", "go"):
             slow, fast = find(result, case, language, "naive"), find(result, case, "rust", "naive")
-            found.append(_ratio("loops", case, slow, fast))
+            found.append(_ratio(known, "loops", case, slow, fast))
     for case in (case["name"] for case in result["cases"] if titles.group(case) in ("call", "model")):
         for language in ("python", "go"):
             slow, fast = find(result, case, language, "cpu", every), find(result, case, "rust", "cpu", every)
-            found.append(_ratio("binding", case, slow, fast))
+            found.append(_ratio(known, "binding", case, slow, fast))
     for case in (case["name"] for case in result["cases"] if case.get("kind") == "matmul"):
         for language in SHARED:
-            fast = find(result, case, language, "library", 1) or find(result, case, language, "library")
-            found.append(_ratio("blas", case, find(result, case, language, "naive"), fast))
+            fast = find(result, case, language, "library", 1)
+            found.append(_ratio(known, "blas", case, find(result, case, language, "naive"), fast))
         vector = find(result, case, "native", "cpu-unblocked", 1)
-        found.append(_ratio("simd", case, find(result, case, "native", "unblocked-scalar", 1), vector))
-        found.append(_ratio("blocking", case, vector, find(result, case, "native", "cpu", 1)))
+        found.append(_ratio(known, "simd", case, find(result, case, "native", "unblocked-scalar", 1), vector))
+        found.append(_ratio(known, "blocking", case, vector, find(result, case, "native", "cpu", 1)))
     for case in operations:
-        slow, fast = find(result, case, "python", "cpu-scalar"), find(result, case, "python", "cpu", every)
-        found.append(_ratio("simd", case, slow, fast))
+        slow = find(result, case, "python", "cpu-scalar", 1) or find(result, case, "python", "cpu-scalar")
+        fast = find(result, case, "python", "cpu", slow["threads"]) if slow else None
+        found.append(_ratio(known, "build", case, slow, fast))
     return [factor for factor in found if factor is not None]
 
 
@@ -200,20 +210,41 @@ def steps(result: results.Result, every: int) -> list[View]:
         ("blocking", find(result, case, "native", "cpu", 1)),
         ("threads", find(result, case, "native", "cpu", every) if every > 1 else None),
     ]
+    known = ratios.common(result)
     taken = [(name, row) for name, row in path if row is not None]
     shown = []
     for number, (name, row) in enumerate(taken):
         before = taken[number - 1][1] if number else None
-        value, low, high = statistics.ratio_interval(_three(before), _three(row)) if before else (1.0, 1.0, 1.0)
+        value, low, high = ratios.ratio(before, row, known) if before else (1.0, 1.0, 1.0)
         kept = {field: row[field] for field in ("median", "low", "high", "rate")}
         gain = {"factor": value, "factor_low": low, "factor_high": high}
         shown.append({"step": name, "case": case, **kept, **gain, **_who(row)})
     return shown
 
 
+def against(result: results.Result) -> list[View]:
+    """How many times as fast the shared kernels are as the libraries and peers of their language, operation by
+    operation and at equal threads: at one, and at all where the other has as many."""
+    known = ratios.common(result)
+    found = []
+    for case in result["cases"]:
+        if titles.group(case) != "operation":
+            continue
+        for row in result["rows"]:
+            if row["case"] != case["name"] or not (row["row"] == "library" or row["row"].startswith("peer-")):
+                continue
+            shared = find(result, case["name"], row["language"], "cpu", row["threads"])
+            factor = _ratio(known, row["row"], case["name"], row, shared)
+            if factor is not None:
+                found.append({**factor, "language": row["language"], "threads": row["threads"]})
+    return found
+
+
 def agreement(result: results.Result, every: int) -> list[View]:
-    """The shared kernels' rows of the languages beside one another: each as a multiple of the fastest, and the spread
-    between the slowest and the fastest."""
+    """The shared kernels' rows of the languages beside one another, from what the languages took in the same rounds:
+    each as a multiple of the fastest, and the spread between the slowest and the fastest, with the upper end of its
+    interval."""
+    known = ratios.common(result)
     found = []
     for case in result["cases"]:
         if titles.group(case) == "process":
@@ -221,22 +252,19 @@ def agreement(result: results.Result, every: int) -> list[View]:
         rows = [row for language in SHARED if (row := find(result, case["name"], language, "cpu", every))]
         if len(rows) < 2:
             continue
-        fastest = min(row["median"] for row in rows)
-        beside = [
-            {
-                "language": row["language"],
-                "relative": row["median"] / fastest,
-                "low": row["low"] / fastest,
-                "high": row["high"] / fastest,
-                "median": row["median"],
-            }
-            for row in rows
-        ]
+        fastest = min(rows, key=lambda row: ratios.ratio(row, rows[0], known)[0])
+        beside = []
+        for row in rows:
+            value, low, high = ratios.ratio(row, fastest, known) if row is not fastest else (1.0,) * 3
+            beside.append({"language": row["language"], "relative": value, "low": low, "high": high,
+                           "median": row["median"]})  # fmt: skip
+        slowest = max(beside, key=lambda one: one["relative"])
         found.append(
             {
                 "case": case["name"],
                 "group": titles.group(case),
-                "spread": max(row["median"] for row in rows) / fastest - 1,
+                "spread": slowest["relative"] - 1,
+                "spread_high": max(one["high"] for one in beside) - 1,
                 "noise": sorted({flag for row in rows for flag in row["noise"]}),
                 "languages": beside,
             }
@@ -245,10 +273,12 @@ def agreement(result: results.Result, every: int) -> list[View]:
 
 
 def _scaling(result: results.Result) -> list[View]:
-    """Speed-up over one thread, for each case and row that was timed at more than one count."""
+    """Speed-up over one thread, for each row of a case that is timed at every count."""
+    known = ratios.common(result)
+    scale = {case["name"] for case in result["cases"] if case.get("scaling")}
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in result["rows"]:
-        if row["row"] in ("cpu", "library") and row["language"] != "native":
+        if row["case"] in scale and row["row"] in ("cpu", "library") and row["language"] != "native":
             groups.setdefault((row["case"], row["language"], row["row"]), []).append(row)
     found = []
     for (case, language, row), rows in groups.items():
@@ -257,7 +287,7 @@ def _scaling(result: results.Result) -> list[View]:
             continue
         points = []
         for one in rows:
-            value, low, high = statistics.ratio_interval(_three(rows[0]), _three(one))
+            value, low, high = ratios.ratio(rows[0], one, known)
             points.append({"threads": one["threads"], "speedup": value, "low": low, "high": high})
         found.append({"case": case, "language": language, "row": row, "points": points})
     return found

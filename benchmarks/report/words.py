@@ -15,12 +15,12 @@ DISTURBED = 0.2
 """With more than this share of rows flagged as busy or stolen the words begin with a warning."""
 
 NEAR = 0.02
-"""Languages within this are called equal; it is what the project promises for `small`."""
+"""Languages within this, round by round, are called equal; it is what the project promises for `small`."""
 
 
 def insights(view: View) -> list[Text]:
     """One sentence for each thing that was measured."""
-    said = [_doubt(view), _call(view), *_agreement(view), *_loops(view), *_blas(view), *_simd(view), *_blocking(view), _path(view),
+    said = [_doubt(view), _call(view), *_agreement(view), *_loops(view), *_blas(view), *_simd(view), *_blocking(view), *_builds(view), _path(view),
             *_library(view), *_peers(view), _limit(view), _threads(view), _startup(view), _memory(view), _collector(view)]  # fmt: skip
     return [text for text in said if text is not None]
 
@@ -100,21 +100,22 @@ def _call(view: View) -> Text | None:
     }
 
 
-_PROMISES = ("small_train_8x256", "small_decode_128", "tiny_train_2x32", "tiny_decode_128")
+PROMISES = ("small_train_8x256", "small_decode_128", "tiny_train_2x32", "tiny_decode_128")
+"""Where the project promises how far the languages are apart."""
 
 
 def _agreement(view: View) -> list[Text | None]:
     found: list[Text | None] = []
-    for name in _PROMISES:
+    for name in PROMISES:
         one = next((one for one in view["agreement"] if one["case"] == name), None)
         if one is None:
             continue
         title = _title(view, name)
         said = [f"{_named(row['language'])} {units.time(row['median'])}" for row in one["languages"]]
-        apart = units.percent(one["spread"])
+        apart, most = units.percent(one["spread"]), units.percent(one["spread_high"])
         found.append({
-            "en": f"{title['en']}: {', '.join(said)}; the languages are {apart} apart.",
-            "jp": f"{title['jp']}:{'、'.join(said)}。言語間の差は {apart} です。",
+            "en": f"{title['en']}: {', '.join(said)}; round by round the languages are {apart} apart (95%: at most {most}).",
+            "jp": f"{title['jp']}:{'、'.join(said)}。ラウンドごとに比べた言語間の差は {apart}(95%:最大 {most})です。",
         })  # fmt: skip
     return found
 
@@ -129,13 +130,14 @@ def _conclusion(view: View) -> Text | None:
     equal = worst["spread"] <= NEAR
     apart = units.percent(worst["spread"])
     title = _title(view, worst["case"])
+    present = [_named(row["language"]) for row in worst["languages"]]
     return {
         "en": f"Python's own loops take {units.factor(slower)} as long as Rust's, but with the kernels shared "
-        + (f"every case of `small` is equal in all languages within {apart}." if equal
-           else f"the languages are at most {apart} apart on `small` ({title['en']})."),
+        + (f"every case of `small` is equal in {_join(present)} within {apart}." if equal
+           else f"{_join(present)} are at most {apart} apart on `small` ({title['en']})."),
         "jp": f"Python のループは Rust の {units.factor(slower)} の時間がかかりますが、カーネルを共有すると "
-        + (f"`small` の全ケースで言語間の差は {apart} 以内です。" if equal
-           else f"`small` での言語間の差は最大 {apart}({title['jp']})です。"),
+        + (f"`small` の全ケースで {'・'.join(present)} の差は {apart} 以内です。" if equal
+           else f"`small` での {'・'.join(present)} の差は最大 {apart}({title['jp']})です。"),
     }  # fmt: skip
 
 
@@ -173,18 +175,28 @@ def _simd(view: View) -> list[Text | None]:
     found: list[Text | None] = []
     for one in _factors(view, "simd"):
         title = _title(view, one["case"])
-        if one["slow"]["language"] == "native":
-            found.append({
-                "en": f"SIMD: {title['en']}, the same loops on one thread, is {_between(one)} as fast with vector "
-                "instructions.",
-                "jp": f"SIMD:{title['jp']} は、同じループ(1 スレッド)がベクトル命令で {_between(one)} 速くなります。",
-            })  # fmt: skip
-        else:
-            found.append({
-                "en": f"SIMD: {title['en']} is {_between(one)} as fast by the kernels' vector build as by their scalar "
-                "build.",
-                "jp": f"SIMD:{title['jp']} は、カーネルのベクトル版がスカラー版の {_between(one)} の速さです。",
-            })  # fmt: skip
+        found.append({
+            "en": f"SIMD: {title['en']}, the same loops on one thread with a fused multiply-add in either, is "
+            f"{_between(one)} as fast with vector instructions.",
+            "jp": f"SIMD:{title['jp']} は、同じループ(1 スレッド、どちらも積和命令を使用)がベクトル命令で {_between(one)} 速くなります。",
+        })  # fmt: skip
+    return found
+
+
+def _builds(view: View) -> list[Text | None]:
+    """Not SIMD alone: on x86-64 the scalar build has to do without a fused multiply-add."""
+    called = view["machine"]["architecture"] in ("x86_64", "AMD64")
+    english = ", whose fused multiply-add is a function of the C library" if called else ""
+    japanese = "(積和演算は C ライブラリの関数)" if called else ""
+    found: list[Text | None] = []
+    for one in _factors(view, "build"):
+        title, threads = _title(view, one["case"]), one["slow"]["threads"]
+        plural = "s" if threads > 1 else ""
+        found.append({
+            "en": f"Kernel builds: {title['en']} on {threads} thread{plural} is {_between(one)} as fast by the vector build as "
+            f"by the scalar build{english}.",
+            "jp": f"カーネルのビルド:{title['jp']}({threads} スレッド)は、ベクトル版がスカラー版{japanese}の {_between(one)} の速さです。",
+        })  # fmt: skip
     return found
 
 
@@ -222,39 +234,62 @@ def _library(view: View) -> list[Text | None]:
             continue
         mean, count, least, where, most, there = said
         found.append({
-            "en": f"From {_named(language)} the shared kernels are {mean} as fast as its usual library (geometric mean "
-            f"of {count}; {least} on {where['en']}, {most} on {there['en']}).",
-            "jp": f"{_named(language)} では、共有カーネルは定番ライブラリの {mean} の速さです({count} 演算の幾何平均、"
+            "en": f"From {_named(language)}, one thread each, the shared kernels are {mean} as fast as its usual library "
+            f"(geometric mean of {count}; {least} on {where['en']}, {most} on {there['en']}).",
+            "jp": f"{_named(language)} では、どちらも 1 スレッドで、共有カーネルは定番ライブラリの {mean} の速さです({count} 演算の幾何平均、"
             f"{where['jp']} で {least}、{there['jp']} で {most})。",
         })  # fmt: skip
     return found
 
 
+PEERS = {"peer-torch": "python", "peer-jax": "python", "peer-candle": "rust", "peer-llamacpp": "python"}
+"""Row: the language from which a peer is called."""
+
+
 def _peers(view: View) -> list[Text | None]:
     found: list[Text | None] = []
-    for row in ("peer-torch", "peer-jax"):
-        said = _against(view, "python", row)
+    for row, language in PEERS.items():
+        said = _against(view, language, row)
         if said is None:
             continue
         mean, count, least, where, most, there = said
         name = titles.ROWS[row][0]
         found.append({
-            "en": f"Beside {name} on the same processor the shared kernels are {mean} as fast (geometric mean of {count}; "
-            f"{least} on {where['en']}, {most} on {there['en']}).",
-            "jp": f"同じプロセッサの {name} に対して、共有カーネルは {mean} の速さです({count} 演算の幾何平均、"
+            "en": f"Beside {name}, one thread each on the same processor, the shared kernels are {mean} as fast (geometric "
+            f"mean of {count}; {least} on {where['en']}, {most} on {there['en']}).",
+            "jp": f"同じプロセッサの {name} に対して、どちらも 1 スレッドで、共有カーネルは {mean} の速さです({count} 演算の幾何平均、"
             f"{where['jp']} で {least}、{there['jp']} で {most})。",
         })  # fmt: skip
+    return [*found, *_peer_models(view)]
+
+
+def _peer_models(view: View) -> list[Text | None]:
+    """Whole models of a peer beside those of the language that calls it, at all threads."""
+    found: list[Text | None] = []
+    for row, language in PEERS.items():
+        english, japanese = [], []
+        for case in view["cases"]:
+            rows = {one["row"]: one for one in case["rows"]
+                    if one["language"] == language and one["threads"] == view["threads"]}  # fmt: skip
+            if case["group"] == "model" and row in rows and "cpu" in rows:
+                gain = units.factor(rows[row]["median"] / rows["cpu"]["median"])
+                english.append(f"{gain} as fast on {case['title']['en']}")
+                japanese.append(f"{case['title']['jp']} で {gain}")
+        if english:
+            name = titles.ROWS[row][0]
+            threads = view["threads"]
+            found.append({
+                "en": f"Beside {name}, {threads} thread{'s' if threads > 1 else ''} each, the model is {_join(english)}.",
+                "jp": f"{name} に対して、どちらも {threads} スレッドで、モデルは {'、'.join(japanese)} の速さです。",
+            })  # fmt: skip
     return found
 
 
 def _against(view: View, language: str, row: str) -> tuple[str, int, str, Text, str, Text] | None:
-    """How many times as fast the shared kernels are as another row of a language over the operations: geometric mean,
-    count, the least with its title, the most with its title."""
-    ratios = []
-    for case in view["cases"]:
-        rows = {one["row"]: one for one in case["rows"] if one["language"] == language and one["whole"]}
-        if case["group"] == "operation" and "cpu" in rows and row in rows:
-            ratios.append((rows[row]["median"] / rows["cpu"]["median"], case["name"]))
+    """How many times as fast the shared kernels are as another row of a language over the operations, on one thread
+    each: geometric mean, count, the least with its title, the most with its title."""
+    ratios = [(one["value"], one["case"]) for one in view["against"]
+              if one["language"] == language and one["factor"] == row and one["threads"] == 1]  # fmt: skip
     if not ratios:
         return None
     (least, where), (most, there) = min(ratios), max(ratios)
@@ -344,4 +379,6 @@ def _collected(row: View, language: str) -> str:
     if row["gc_share"] is None:
         return ""
     share = units.percent(row["gc_share"])
-    return f" (collector: {share} of the time)" if language == "en" else f"(GC は時間の {share})"
+    if language == "en":
+        return f" (collector: {share} of the processor time)"
+    return f"(GC はプロセッサ時間の {share})"

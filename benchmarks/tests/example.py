@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.lab.costs import cost
 from benchmarks.lab.harnesses import ROOT
+from benchmarks.lab.plan import SCALAR_CASES, THREADED
 
 CONFIGS = {
     "tiny": {
@@ -35,6 +36,7 @@ CONFIGS = {
 }
 FLOPS, BYTES = 100e9, 25e9
 SLOWER = {"naive": {"python": 2500.0, "rust": 60.0, "go": 80.0}, "library": {"python": 1.4, "rust": 1.3, "go": 9.0}}
+SHARED = {"cpu": 1.25}
 CALLS = {"python": 620e-9, "rust": 96e-9, "go": 150e-9, "native": 88e-9}
 PLAIN = ("matmul", "softmax", "silu", "swiglu", "rmsnorm", "attention", "cross_entropy", "adamw")
 
@@ -83,6 +85,7 @@ def example() -> dict[str, Any]:
             "processors": 2,
             "usable": 2,
             "threads_per_core": 1,
+            "cores": [[0], [1]],
             "caches": [{"level": 1, "size": "32K"}, {"level": 2, "size": "1024K"}],
             "isa": ["avx2", "avx512f"],
             "virtual": True,
@@ -121,26 +124,14 @@ def _case(case: dict[str, Any]) -> list[dict[str, Any]]:
             "allocations": float((119, 0, 3)[at]),
             "allocated_bytes": 7340.0 * (at != 1),
             "gc_seconds": (0.0, None, ideal * 0.01)[at],
+            "cpu_seconds": ideal * 2,
         }
-        rows.append(row(name, language, "cpu", 2, ideal / 0.8 + each, units, unit, **extra))
-        if case.get("scaling"):
-            rows.append(row(name, language, "cpu", 1, ideal / 0.8 * 1.85 + each, units, unit, **extra))
         if kind in PLAIN:
-            rows += [
-                row(
-                    name,
-                    language,
-                    kind_of_row,
-                    1 if kind_of_row == "naive" else 2,
-                    ideal * slower[language],
-                    units,
-                    unit,
-                    fraction=0.01 if kind_of_row == "naive" else 1.0,
-                )
-                for kind_of_row, slower in SLOWER.items()
-            ]
-        if kind in PLAIN and language == "python":
-            rows += [row(name, language, peer, 2, ideal * 2.5, units, unit) for peer in ("peer-torch", "peer-jax")]
+            rows += _operation(name, kind, language, ideal, units, unit, extra)
+        else:
+            rows.append(row(name, language, "cpu", 2, ideal * SHARED["cpu"] + each, units, unit, **extra))
+            if case.get("scaling"):
+                rows.append(row(name, language, "cpu", 1, ideal * SHARED["cpu"] * 1.9 + each, units, unit, **extra))
         if case.get("config") == "tiny":
             rows.append(row(name, language, "reference", 1, ideal * (30, 12, 15)[at] + 1e-3, units, unit))
     if kind == "call":
@@ -154,6 +145,26 @@ def _case(case: dict[str, Any]) -> list[dict[str, Any]]:
         }
         rows += [row(name, "native", way, 1, ideal * 1.9 * slower, units, unit) for way, slower in ways.items()]
         rows.append(row(name, "native", "cpu", 2, ideal * 1.15, units, unit))
+    return rows
+
+
+def _operation(
+    name: str, kind: str, language: str, ideal: float, units: float, unit: str, extra: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """At one thread everything, at both what has threads: the kernels, and libraries where it is a product's bulk."""
+    rows = []
+    for threads in (1, 2):
+        alone = ideal * (1.9 if threads == 1 else 1)
+        rows.append(row(name, language, "cpu", threads, alone * SHARED["cpu"], units, unit, **extra))
+        if threads == 1 or kind in THREADED:
+            rows.append(row(name, language, "library", threads, alone * SLOWER["library"][language], units, unit))
+        if language == "python":
+            rows += [
+                row(name, language, peer, threads, alone * 2.5, units, unit) for peer in ("peer-torch", "peer-jax")
+            ]
+    rows.append(row(name, language, "naive", 1, ideal * 1.9 * SLOWER["naive"][language], units, unit, fraction=0.01))
+    if language == "python" and name in SCALAR_CASES:
+        rows.append(row(name, language, "cpu-scalar", 1, ideal * 1.9 * 40.0, units, unit))
     return rows
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import os
 import random
 import resource
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +19,10 @@ import pytest
 
 from benchmarks.lab import machine, plan, results, statistics
 from benchmarks.lab.costs import cost
-from benchmarks.lab.harnesses import ROOT, Harness, HarnessError, build, run_pinned
+from benchmarks.lab.harnesses import ROOT, Harness, HarnessError, NativeHarness, build, run_pinned
 from benchmarks.lab.processes import launcher, spent
 from benchmarks.lab.run import Lab
+from benchmarks.report import words
 from benchmarks.tests.example import CONFIGS, example, row
 
 
@@ -33,16 +37,6 @@ def test_interval_covers_the_true_median() -> None:
     assert held >= 180
 
 
-def test_interval_by_round_is_wider_when_rounds_differ() -> None:
-    rounds = [[1.0, 1.01, 0.99] * 4, [1.2, 1.21, 1.19] * 4, [1.1, 1.11, 1.09] * 4]
-    every = [sample for one in rounds for sample in one]
-    low, high = statistics.interval_by_round(rounds)
-    flat_low, flat_high = statistics.interval(every)
-    assert high - low > flat_high - flat_low
-    assert low <= statistics.median(every) <= high
-    assert statistics.interval_by_round([rounds[0]]) == statistics.interval(rounds[0])
-
-
 def test_noise_flags() -> None:
     quiet = [[1.0] * 10, [1.0] * 10]
     assert statistics.noise(quiet, 1.0, 1.0) == []
@@ -50,14 +44,6 @@ def test_noise_flags() -> None:
     assert statistics.noise([[1.0] * 10, [1.3] * 10], 1.0, 1.05) == ["drift"]
     assert statistics.noise(quiet, 1.0, 1.0, others=0.2, stolen=0.2) == ["busy", "stolen"]
     assert statistics.noise([[1.0] * 3], 1.0, 1.0) == ["few"]
-
-
-def test_ratio_interval() -> None:
-    assert statistics.ratio_interval((2.0, 2.0, 2.0), (1.0, 1.0, 1.0)) == (2.0, 2.0, 2.0)
-    middle, low, high = statistics.ratio_interval((2.0, 1.8, 2.2), (1.0, 0.5, 2.0))
-    assert middle == 2.0
-    assert 0 < low < 2.0 / 2 * 1.01  # b may be twice as large
-    assert high > 2.0 / 0.5 * 0.99
 
 
 def test_costs_of_operations() -> None:
@@ -134,20 +120,57 @@ def test_plan() -> None:
         plan.chosen(cases, ["c"], None)
 
 
-def test_rows_of_a_quick_run_are_the_short_ones() -> None:
-    product = {"name": plan.SCALAR_CASES[0]}
-    assert plan.rows_of("python", product, quick=True) == ["naive", "library", "cpu", "cuda"]
-    assert {"reference", "cpu-scalar"} <= set(plan.rows_of("python", product, quick=False))
-    assert "cpu-scalar" not in plan.rows_of("rust", product, quick=False)
-    assert plan.rows_of("go", {"name": "a", "loops": False}, quick=True) == ["library", "cpu", "cuda"]
+PRODUCT = {"name": plan.SCALAR_CASES[0], "kind": "matmul", "scaling": True}
 
 
-def test_a_late_run_makes_fewer_rounds() -> None:
-    rounds = [
-        plan.rounds_left(plan.FULL, elapsed, 600.0, 10, 30) for elapsed in (0.0, 200.0, 290.0, 310.0, 390.0, 410.0)
+def test_a_row_is_bound_to_as_many_processors_as_it_has_threads() -> None:
+    """What uses one thread is asked for at one alone, and what is compared with it stands beside it there."""
+    assert plan.turns("python", PRODUCT, 8, quick=False) == [
+        (1, ["naive", "library", "cpu", "cpu-scalar"]),
+        (2, ["cpu", "library"]),
+        (4, ["cpu", "library"]),
+        (8, ["cpu", "cuda", "library"]),
     ]
-    assert rounds == [3, 3, 3, 2, 2, 1]
-    assert plan.rounds_left(plan.QUICK, 1e9, 600.0, 0, 30) == 1
+    assert plan.turns("rust", PRODUCT, 8, quick=True) == [
+        (1, ["naive", "library", "cpu"]),
+        (8, ["cpu", "cuda", "library"]),
+    ]
+    assert plan.turns("python", PRODUCT, 1, quick=True) == [(1, ["naive", "library", "cpu", "cuda"])]
+    lines = {"name": "a", "kind": "silu", "loops": False}
+    assert plan.turns("go", lines, 2, quick=False) == [(1, ["library", "cpu"]), (2, ["cpu", "cuda"])]
+    model = {"name": "m", "kind": "train", "config": "tiny"}
+    assert plan.turns("go", model, 2, quick=False) == [(1, ["reference"]), (2, ["cpu", "cuda"])]
+    assert plan.turns("go", {**model, "config": "small"}, 2, quick=False) == [(2, ["cpu", "cuda"])]
+    assert plan.turns("go", {"name": "c", "kind": "call"}, 2, quick=False) == [(2, ["cpu", "cuda"])]
+    assert plan.peer_turns("torch", PRODUCT, 2) == [(1, ["peer-torch"]), (2, ["peer-torch"])]
+    assert plan.peer_turns("torch", model, 2) == [(2, ["peer-torch"])]
+    assert plan.native_turns(PRODUCT, 2) == [(1, []), (2, [])]
+    assert plan.native_turns({**PRODUCT, "loops": False}, 2) == plan.native_turns(model, 2) == []
+
+
+def test_rounds() -> None:
+    promised = {"name": "a", "kind": "train", "rounds": 8}
+    assert plan.rounds(promised, plan.FULL) == 8
+    assert plan.rounds(promised, plan.QUICK) == plan.QUICK.rounds
+    assert plan.rounds({"name": "b"}, plan.FULL) == plan.FULL.rounds
+    late = [plan.rounds_left({"name": "b"}, plan.FULL, share) for share in (-0.5, 0.0, 0.16, 0.17, 0.33, 0.34, 9.0)]
+    assert late == [3, 3, 3, 2, 2, 1, 1]
+    assert plan.rounds_left(promised, plan.FULL, 9.0) == 8
+    assert plan.rounds_left({"name": "b"}, plan.QUICK, 9.0) == 1
+
+
+def test_weights_grow_with_rows_rounds_and_seconds() -> None:
+    plain = plan.weight(PRODUCT, plan.FULL, 2, quick=False)
+    assert plan.weight({**PRODUCT, "rounds": 6}, plan.FULL, 2, quick=False) == 2 * plain
+    assert plan.weight({**PRODUCT, "seconds": 2.0}, plan.FULL, 2, quick=False) > plain
+    assert plan.weight({**PRODUCT, "loops": False}, plan.FULL, 2, quick=False) < plain
+
+
+def test_the_cases_of_the_promises_have_rounds_to_compare_languages_by() -> None:
+    listed = json.loads((ROOT / "benchmarks" / "cases.json").read_text())["cases"]
+    for name in words.PROMISES:
+        (case,) = [case for case in listed if case["name"] == name]
+        assert plan.rounds(case, plan.FULL) >= 6
 
 
 def test_each_language_is_in_each_place_of_a_round() -> None:
@@ -231,16 +254,23 @@ def test_other_bits_are_found() -> None:
     (sentence,) = collector.disagreements("matmul_512")
     assert "aa (rust cpu 2)" in sentence
     assert "bb (go cpu 2)" in sentence
-    with pytest.raises(results.ResultError, match="in one round"):
+    with pytest.raises(results.ResultError, match="cc in one round and aa in another"):
         collector.add([harness_row("rust", "cc")], [0, 1], 0.0, 0.0)
+
+
+def test_a_row_is_one_binding() -> None:
+    """Rounds on other processors are another measurement, not more of the same."""
+    collector = results.Collector()
+    collector.add([harness_row("rust")], [0, 1], 0.0, 0.0)
+    with pytest.raises(results.ResultError, match=r"bound to processors \[0, 1\] in one round and to \[1\]"):
+        collector.add([harness_row("rust")], [1], 0.0, 0.0)
 
 
 def test_merge_joins_rounds_and_cases() -> None:
     whole = example()
     one, two = copy.deepcopy(whole), copy.deepcopy(whole)
     one["rows"], two["rows"] = whole["rows"][:5], whole["rows"][4:7]
-    derived = [{**result, "rows": [results.derive(r) for r in result["rows"]]} for result in (one, two)]
-    merged = results.merge(derived)
+    merged = results.merge([results.derived(result) for result in (one, two)])
     assert len(merged["rows"]) == 7
     assert len(merged["rows"][4]["rounds"]) == 6
     assert len(merged["limits"]) == 2 * len(whole["limits"])
@@ -269,9 +299,74 @@ def test_limit_is_the_highest_rate_at_that_many_threads() -> None:
 def test_machine() -> None:
     described = machine.describe()
     assert described["processors"] >= described["usable"] >= 1
+    assert {one for core in described["cores"] for one in core} >= set(machine.usable())
+    assert described["threads_per_core"] == max(len(core) for core in described["cores"])
     assert machine.pinned(0) == machine.usable()
     assert len(machine.pinned(1)) == 1
     json.dumps(described)
+
+
+def test_threads_have_cores_of_their_own() -> None:
+    """Four cores of two processors each, numbered core by core or round by round, and with some missing."""
+    apart = {one: [one % 4, one % 4 + 4] for one in range(8)}
+    beside = {one: [one // 2 * 2, one // 2 * 2 + 1] for one in range(8)}
+    every = list(range(8))
+    assert machine.spread_over_cores(every, apart, 1) == [3]
+    assert machine.spread_over_cores(every, apart, 2) == [2, 3]
+    assert machine.spread_over_cores(every, beside, 2) == [4, 6]
+    assert machine.spread_over_cores(every, beside, 4) == [0, 2, 4, 6]
+    assert machine.spread_over_cores(every, beside, 5) == [0, 2, 4, 6, 7]
+    assert machine.spread_over_cores([2, 3, 5], beside, 2) == [2, 5]
+    assert machine.spread_over_cores([0, 1, 2], {}, 2) == [1, 2]
+
+
+def test_ranges() -> None:
+    assert machine.ranges("0-2,8") == [0, 1, 2, 8]
+    assert machine.ranges("5") == [5]
+
+
+STAT = """cpu  900 0 0 0 0 0 0 0 0 0
+cpu0 {busy0} 0 0 {idle0} 0 0 0 0 0 0
+cpu1 {busy1} 0 0 {idle1} 0 0 0 {stolen} 0 0
+cpu2 500 0 0 0 0 0 0 0 0 0
+intr 5
+"""
+
+
+def test_load_is_that_of_the_processors_in_use() -> None:
+    """Of 100 ticks of each processor the program took 90 of processor 1, another 40 of processor 0, the host 10."""
+    before = machine.ticks(STAT.format(busy0=0, idle0=0, busy1=0, idle1=0, stolen=0))
+    after = machine.ticks(STAT.format(busy0=40, idle0=60, busy1=90, idle1=0, stolen=10))
+    assert machine.shares(before, after, [1], [1], own=90) == (0.0, 0.1)
+    assert machine.shares(before, after, [1], [0, 1], own=90) == (0.4, 0.1)  # they share a core
+    assert machine.shares(before, after, [0, 1], [0, 1], own=90) == (0.2, 0.05)
+    assert machine.shares(before, after, [1], [1], own=50)[0] == 0.4
+    assert machine.shares({}, {}, [1], [1], own=0) == machine.shares(before, before, [1], [1], own=0) == (0.0, 0.0)
+
+
+def test_the_commit_says_whether_sources_differ(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    assert machine.commit(tmp_path) is None
+    git("init")
+    for name in ("cuda/a.cpp", "README.md", "benchmarks/results/a.json", "docs-en/1.md", ".gitignore"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("build\n")
+    git("add", ".")
+    git("commit", "-m", "a")
+    clean = machine.commit(tmp_path)
+    assert clean is not None
+    assert len(clean) == 12
+    for name in ("README.md", "benchmarks/results/a.json", "benchmarks/results/b.json", "docs-en/1.md", "build"):
+        (tmp_path / name).write_text("changed\n")
+    assert machine.commit(tmp_path) == clean
+    (tmp_path / "cuda" / "b.cpp").write_text("new\n")
+    assert machine.commit(tmp_path) == clean + "+"
+    (tmp_path / "cuda" / "b.cpp").unlink()
+    (tmp_path / "cuda" / "a.cpp").write_text("changed\n")
+    assert machine.commit(tmp_path) == clean + "+"
 
 
 def test_pinned_programs_run_on_their_processors() -> None:
@@ -308,29 +403,69 @@ def test_bootstrap_is_repeatable() -> None:
 
 
 class Fake(Harness):
-    """A language that answers at once: two rows, with a checksum of its own where it is told to be wrong."""
+    """A program that answers at once with one row, and writes down when it was asked for what; with a checksum of its
+    own where it is told to be wrong."""
 
-    def __init__(self, language: str, wrong: str = "") -> None:
+    def __init__(self, language: str, met: list[tuple[str, str, int]], wrong: str = "") -> None:
         super().__init__(language)
+        self.met = met
         self.wrong = wrong
 
     def prepare(self) -> None:
         """There is nothing to build."""
 
-    def run(self, case: str, *_: Any) -> list[dict[str, Any]]:
+    def run(self, case: str, rows: Sequence[str], processors: Sequence[int], *_: Any) -> list[dict[str, Any]]:
+        self.met.append((self.language, rows[-1], len(processors)))
         checksum = "bb" if case == self.wrong else "aa"
-        return [{**harness_row(self.language, checksum), "case": case}]
+        row = {**harness_row(self.language, checksum), "case": case, "threads": len(processors)}
+        return [{**row, "row": "peer-torch" if rows[-1] == "peer-torch" else "cpu"}]
+
+
+class FakeNative(NativeHarness):
+    def __init__(self, met: list[tuple[str, str, int]]) -> None:
+        super().__init__()
+        self.met = met
+
+    def limits(self, *_: Any) -> list[dict[str, Any]]:
+        return []
+
+    def case(self, case: dict[str, Any], processors: Sequence[int], *_: Any) -> list[dict[str, Any]]:
+        self.met.append(("native", "", len(processors)))
+        return [{**harness_row("native"), "case": case["name"], "checksum": None, "threads": len(processors)}]
+
+
+def product(name: str) -> dict[str, Any]:
+    return {"name": name, "kind": "matmul"}
 
 
 def test_a_case_that_is_wrong_in_one_language_is_timed_in_none() -> None:
     lab = Lab([], [], plan.FULL, False, 600.0, lambda text: None)
-    lab.harnesses = {"rust": Fake("rust"), "go": Fake("go", wrong="silu_65536")}
-    cases = [{"name": "matmul_512"}, {"name": "silu_65536"}, {"name": "rmsnorm_512x768"}]
+    lab.harnesses = {"rust": Fake("rust", []), "go": Fake("go", [], wrong="silu_65536")}
+    cases = [product("matmul_512"), product("silu_65536"), product("rmsnorm_512x768")]
     result = lab.run(cases, [])
     assert {row["case"] for row in result["rows"]} == {"matmul_512", "rmsnorm_512x768"}
     assert [case["name"] for case in result["cases"]] == ["matmul_512", "rmsnorm_512x768"]
-    assert [len(row["rounds"]) for row in result["rows"]] == [plan.FULL.rounds] * 4
+    assert {len(row["rounds"]) for row in result["rows"]} == {plan.FULL.rounds}
     (sentence,) = lab.failures
     assert "silu_65536: other bits" in sentence
     assert {"what": "silu_65536", "why": sentence} in result["skipped"]
     results.validate(result, "run")
+
+
+def test_everything_that_is_compared_takes_turns_in_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Languages, peers and the native program: each once in each place of four rounds, with one thread and then all."""
+    monkeypatch.setattr(machine, "usable", lambda: [0, 1])
+    monkeypatch.setattr(machine, "siblings", lambda every: {one: [one] for one in every})
+    met: list[tuple[str, str, int]] = []
+    lab = Lab([], [], dataclasses.replace(plan.FULL, rounds=4), False, 600.0, lambda text: None)
+    lab.harnesses = {"rust": Fake("rust", met), "go": Fake("go", met)}
+    lab.peers = {"torch": Fake("python", met)}
+    lab.native = FakeNative(met)
+    result = lab.run([product("matmul_512")], [])
+    assert [threads for _, _, threads in met] == [1, 2] * 16
+    takers = [taker for taker, _, _ in met[::2]]
+    rounds = [takers[at : at + 4] for at in range(0, 16, 4)]
+    for place in range(4):
+        assert {one[place] for one in rounds} == {"rust", "go", "python", "native"}
+    assert len(result["rows"]) == 8
+    assert all(row["processors"] == ([1], [0, 1])[row["threads"] - 1] for row in result["rows"])

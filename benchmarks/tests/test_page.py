@@ -22,8 +22,7 @@ CHARTS = ("agreement", "steps", "cases", "roofline", "scaling", "series", "memor
 
 @pytest.fixture(scope="module")
 def shown() -> View:
-    result = example()
-    return view({**result, "rows": [results.derive(row) for row in result["rows"]]})
+    return view(results.derived(example()))
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ import checks
 import library
 import naive
 import protocol
-from rows import Subject, applies, plan
+from benchmarks.lab import plan as lab_plan
+from rows import BLAS_KINDS, Subject, applies, plan
 
 CASES: dict[str, dict[str, Any]] = {
     "adamw": {"n": 70},
@@ -190,3 +191,9 @@ def test_protocol(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_checksum_is_that_of_the_bytes() -> None:
     assert checks.checksum(b"") == "e3b0c44298fc1c14"  # SHA-256 of nothing
+
+
+def test_what_is_threaded_is_what_the_harnesses_say() -> None:
+    """The plan knows without asking which libraries have threads; Python's harness says the same of itself."""
+    assert set(lab_plan.THREADED) == set(BLAS_KINDS)
+    assert set(lab_plan.OPERATIONS) == set(naive.KINDS)

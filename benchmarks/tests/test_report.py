@@ -6,23 +6,20 @@ import copy
 import json
 import re
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.lab import results
+from benchmarks.lab.harnesses import ROOT
+from benchmarks.lab.results import derived
 from benchmarks.report import compare, titles, units, words
 from benchmarks.report.__main__ import main
 from benchmarks.report.markdown import STEPS, markdown
 from benchmarks.report.page import PARTS, embedded, page
 from benchmarks.report.pictures import pictures
 from benchmarks.report.view import View, geometric_mean, view
-from benchmarks.tests.example import CALLS, SLOWER, example
-
-
-def derived(result: dict[str, Any]) -> results.Result:
-    """As if it had been read from its file."""
-    return {**result, "rows": [results.derive(row) for row in result["rows"]]}
+from benchmarks.tests.example import CALLS, SHARED, SLOWER, example
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +41,7 @@ def test_factors_are_those_of_the_example(shown: View) -> None:
     }
     assert named["blas", "rust"] == pytest.approx(naive["rust"] / SLOWER["library"]["rust"])
     assert named["simd", "native"] == pytest.approx(16 / 3.6)
+    assert named["build", "python"] == pytest.approx(40.0 / SHARED["cpu"])
     assert named["blocking", "native"] == pytest.approx(3.6 / 1.1)
     binding = [one for one in shown["factors"] if one["factor"] == "binding" and one["case"] == "call_overhead"]
     assert {one["slow"]["language"]: one["value"] for one in binding} == {
@@ -86,6 +84,68 @@ def test_agreement(shown: View) -> None:
     assert not any(name.startswith(("startup", "memory")) for name in found)
 
 
+def test_libraries_are_compared_at_equal_threads(shown: View) -> None:
+    """One thread each is what the sentences say, however many the library could use."""
+    found = {(one["language"], one["case"], one["threads"]): one["value"]
+             for one in shown["against"] if one["factor"] == "library"}  # fmt: skip
+    library = SLOWER["library"]
+    assert found["rust", "matmul_512", 1] == pytest.approx(library["rust"] / SHARED["cpu"])
+    assert found["rust", "matmul_512", 2] == pytest.approx(library["rust"] / SHARED["cpu"])
+    assert ("go", "silu_65536", 2) not in found  # a library without threads
+    text = next(one["en"] for one in words.insights(shown) if "From Go" in one["en"])
+    assert "one thread each" in text
+    assert units.factor(library["go"] / SHARED["cpu"]) in text
+    for one in shown["against"]:
+        assert one["slow"]["threads"] == one["fast"]["threads"]
+
+
+def test_a_difference_between_languages_is_taken_round_by_round() -> None:
+    """Rounds that are slow in all languages leave the spread and its interval as they are."""
+    slow = copy.deepcopy(example())
+    for row in slow["rows"]:
+        if row["case"] == "small_train_8x256":
+            row["rounds"] = [
+                [by * sample for sample in one] for by, one in zip((1, 1.3, 1.1), row["rounds"], strict=True)
+            ]
+    before, after = ({one["case"]: one for one in view(derived(result))["agreement"]} for result in (example(), slow))
+    for field in ("spread", "spread_high"):
+        assert after["small_train_8x256"][field] == pytest.approx(before["small_train_8x256"][field], rel=1e-6)
+    row = next(row for row in derived(slow)["rows"] if row["case"] == "small_train_8x256")
+    assert row["high"] / row["low"] > 1.3
+
+
+def test_the_collectors_part_is_of_processor_seconds() -> None:
+    result = copy.deepcopy(example())
+    for row in result["rows"]:
+        if row["language"] == "go" and row["row"] == "cpu":
+            row.update(gc_seconds=0.02, cpu_seconds=0.4)
+    rows = [row for case in view(derived(result))["cases"] for row in case["rows"] if row["row"] == "cpu"]
+    assert {row["gc_share"] for row in rows if row["language"] == "go"} == {0.02 / 0.4}
+    for row in result["rows"]:
+        row["cpu_seconds"] = None
+    rows = [row for case in view(derived(result))["cases"] for row in case["rows"] if row["row"] == "cpu"]
+    assert {row["gc_share"] for row in rows if row["language"] == "go"} == {None}
+    assert {row["gc_share"] for row in rows if row["language"] == "python"} == {0.0}
+
+
+def test_only_languages_that_were_measured_are_named() -> None:
+    """A run of two languages says nothing of all, nor of the third."""
+    two = copy.deepcopy(example())
+    two["rows"] = [row for row in two["rows"] if row["language"] != "go"]
+    shown = view(derived(two))
+    texts = [text["en"] for text in words.insights(shown)] + [part["body"]["en"] for part in words.learned(shown)]
+    assert any("equal in Python and Rust" in text for text in texts)
+    assert not any("Go" in text or "all languages" in text for text in texts)
+
+
+def test_committed_results_are_read() -> None:
+    """Whatever a result was written by, it can still be shown."""
+    found = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+    assert found
+    for path in found:
+        assert markdown(view(results.read(path))).startswith("# Benchmark ")
+
+
 def test_every_figure_of_the_sentences_is_measured(shown: View) -> None:
     """Changing the measurements changes the words: nothing is written by hand."""
     slow = copy.deepcopy(example())
@@ -103,8 +163,8 @@ def test_every_figure_of_the_sentences_is_measured(shown: View) -> None:
         assert changed or not about_go
     equal = words.learned(shown)[0]["body"]["en"]
     apart = words.learned(view(derived(slow)))[0]["body"]["en"]
-    assert "equal in all languages" in equal
-    assert "equal in all languages" not in apart
+    assert "is equal in Python, Rust and Go within" in equal
+    assert "is equal in" not in apart
 
 
 def test_both_languages_say_the_same_figures(shown: View) -> None:
@@ -163,20 +223,62 @@ def test_compare_finds_what_changed_and_nothing_else() -> None:
             row["rounds"] = [[1.5 * sample for sample in one] for one in row["rounds"]]
     new["rows"] = [row for row in new["rows"] if row["case"] != "matmul_2048"]
     moved = [change for change in compare.changes(old, derived(new)) if change.beyond_noise]
-    assert [change.key[:3] for change in moved] == [("silu_65536", "go", "cpu")]
+    assert [change.key[:3] for change in moved] == [("silu_65536", "go", "cpu")] * 2  # at one thread and at two
     assert moved[0].ratio == pytest.approx(1.5)
     text = compare.report(old, derived(new))
-    assert "1 slower and 0 faster" in text
+    assert "2 slower and 0 faster" in text
     assert "Only in the old: matmul_2048 " in text
     assert "0 slower and 0 faster" in compare.report(old, old)
 
 
-def test_compare_names_another_machine() -> None:
+def test_compare_refuses_another_machine() -> None:
     other = copy.deepcopy(example())
     other["machine"]["cpu"] = "another"
-    assert "Another machine: cpu was Example processor, is another." in compare.report(
-        derived(example()), derived(other)
-    )
+    with pytest.raises(
+        results.ResultError, match="another machine than example: cpu was Example processor, is another"
+    ):
+        compare.report(derived(example()), derived(other))
+    other = copy.deepcopy(example())
+    other["machine"]["system"] = "Linux 7"
+    assert "Another system: Linux 6.1 then, Linux 7 now." in compare.report(derived(example()), derived(other))
+
+
+def test_compare_allows_for_many_rows() -> None:
+    """Two runs of the same thing, five times, with rounds that differ by 3%, for all rows of a case alike: some of more
+    than a thousand rows differ by more than their own intervals, and next to none is named; and about as many medians
+    lie in the old intervals as those promise."""
+    rng = np.random.default_rng(7)
+
+    def again() -> results.Result:
+        result = copy.deepcopy(example())
+        disturbed = {(case["name"], threads): np.exp(0.03 * rng.standard_normal(3))
+                     for case in result["cases"] for threads in (1, 2)}  # fmt: skip
+        for row in result["rows"]:
+            factors = disturbed[row["case"], row["threads"]]
+            row["rounds"] = [[sample * by for sample in one] for one, by in zip(row["rounds"], factors, strict=True)]
+        return derived(result)
+
+    pairs = [(again(), again()) for _ in range(5)]
+    found = [compare.changes(old, new) for old, new in pairs]
+    every = [change for changes in found for change in changes]
+    assert len(every) > 5 * 200
+    assert sum(not change.low <= 1 <= change.high and abs(change.ratio - 1) > compare.LEAST for change in every) > 10
+    assert sum(change.beyond_noise for change in every) <= 3
+    assert sum(change.within for change in every) >= 0.9 * len(every)
+    inside = sum(change.within for change in found[0])
+    assert f"{inside} of {len(found[0])} medians" in compare.report(*pairs[0])
+
+
+def test_compare_leaves_out_a_case_that_is_another() -> None:
+    """Under the same name another piece of work is done: nothing changed that one could measure."""
+    other = copy.deepcopy(example())
+    for case in other["cases"]:
+        if case["name"] == "tiny_decode_128":
+            case["new"] = 128
+        if case["name"] == "silu_65536":
+            case["rounds"] = 5  # how often it is timed makes no other case
+    text = compare.report(derived(example()), derived(other))
+    assert "Not compared, since the case is another: tiny_decode_128." in text
 
 
 def test_make_writes_everything(

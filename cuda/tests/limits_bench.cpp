@@ -6,8 +6,9 @@
 // --limits: fused multiply-add peak, read bandwidth and triad at one thread and at all. --gemm: c = a b five ways, each
 // one thing more than the one before: a naive loop; the loop order that reads b by rows, with scalar instructions; the
 // same with vector instructions; the cpu device's kernel, which blocks and packs; and the kernel's scalar build, whose
-// fused multiply-add is a function of the C library. All do one fused multiply-add per term, k ascending, so they give
-// the same bits, which is checked before anything is timed. --call: one element through the ABI, from C.
+// fused multiply-add is a function of the C library on x86-64: it has to run where there is no such instruction. All do
+// one fused multiply-add per term, k ascending, so they give the same bits, which is checked before anything is timed.
+// --call: one element through the ABI, from C.
 #include <dlfcn.h>
 
 #include <algorithm>
@@ -179,6 +180,12 @@ ByRows by_rows(Isa isa) {
   return by_rows_plain;
 }
 
+#if defined(__x86_64__)
+const char *const SCALAR = "the kernel's scalar build, fma by library call";
+#else
+const char *const SCALAR = "the kernel's scalar build";
+#endif
+
 struct Product {
   Settings how;
   const char *name;
@@ -214,14 +221,16 @@ struct Product {
     print_row(name, row_name, implementation, threads, cpu::isa_name(isa), timed(how, run), 2.0 * (double)m * (double)n * (double)k, "flop");
   }
 
+  // Every step on one thread; on several what there is to gain from them: the vector loops and the kernel.
   void rows() {
+    const bool one = pool.size() == 1, brief = m * n * k <= (int64_t(1) << 28);
     // The naive loop is wanted where a run is short; elsewhere the next is what the others are compared with.
-    if (m * n * k <= (int64_t(1) << 28)) row("naive", "C++, three loops", 1, Isa::scalar, [&] { naive()(c.data(), a.data(), b.data(), m, n, k); });
-    row("unblocked-scalar", "C++, rows of b, scalar instructions", pool.size(), Isa::scalar, [&] { rows_of(Isa::scalar); });
-    if (how.isa == Isa::scalar) return row("cpu", "the kernel's scalar build", pool.size(), Isa::scalar, [&] { kernel(Isa::scalar); });
+    if (one && brief) row("naive", "C++, three loops", 1, Isa::scalar, [&] { naive()(c.data(), a.data(), b.data(), m, n, k); });
+    if (one || how.isa == Isa::scalar) row("unblocked-scalar", "C++, rows of b, scalar instructions", pool.size(), Isa::scalar, [&] { rows_of(Isa::scalar); });
+    if (how.isa == Isa::scalar) return row("cpu", SCALAR, pool.size(), Isa::scalar, [&] { kernel(Isa::scalar); });
     row("cpu-unblocked", "C++, rows of b, vector instructions", pool.size(), how.isa, [&] { rows_of(how.isa); });
     row("cpu", "the kernel, called directly", pool.size(), how.isa, [&] { kernel(how.isa); });
-    if (m * n * k <= (int64_t(1) << 28)) row("cpu-scalar", "the kernel's scalar build", pool.size(), Isa::scalar, [&] { kernel(Isa::scalar); });
+    if (one && brief) row("cpu-scalar", SCALAR, 1, Isa::scalar, [&] { kernel(Isa::scalar); });
   }
 };
 
