@@ -125,7 +125,8 @@ def _method(view: View) -> list[str]:
         "loops and libraries within derived bounds. Intervals say where the median of a re-run lies with 95%, from "
         "the variance between rounds: that of a case's rows together, moderated by that of all cases. Ratios between "
         "rows of a case are taken round by round, since what slows a round down slows all its rows. Relative is to "
-        "the fastest row at all threads. A share of the limit is arithmetic against the fused multiply-add peak, or bytes against triad or "
+        "the fastest row at all threads. A share of the limit is arithmetic against the fused multiply-add peak, or "
+        "bytes against triad or "
         "read bandwidth, measured in the same run; what fits in a cache can exceed a memory's bandwidth. A naive row "
         f"that would take long runs a stated part of the case and is scaled. Noise flags: {flags}.",
     ]
