@@ -76,8 +76,9 @@ enum {
 /* random stream: the third word of the Philox counter */
 enum { CUNN_STREAM_INIT = 0, CUNN_STREAM_DATA = 1, CUNN_STREAM_SAMPLING = 2, CUNN_STREAM_ROUNDING = 3 };
 
-/* Handles: an index, a generation and a kind, looked up at every call. Use after destroy, double destroy and
- * foreign values are CUNN_INVALID_ARGUMENT, never undefined behaviour. */
+/* Handles: an index, a generation, a kind and the number of the library in its process, looked up at every call. Use
+ * after destroy, double destroy, handles of another library in the process and foreign values are
+ * CUNN_INVALID_ARGUMENT, never undefined behaviour. */
 typedef int64_t cunn_context;
 typedef int64_t cunn_buffer;
 typedef int64_t cunn_event;

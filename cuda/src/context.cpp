@@ -47,7 +47,10 @@ void Context::account_scratch() {
 
 void throw_bad_handle(const char *name, int64_t handle, const char *expected) {
   if (handle == 0) throw Failure(CUNN_INVALID_ARGUMENT, "%s is 0, expected %s", name, expected);
-  if (const char *found = HandleTable::instance().describe(handle))
+  const HandleTable &table = HandleTable::instance();
+  if (!table.is_own(handle))
+    throw Failure(CUNN_INVALID_ARGUMENT, "%s is not of this library, expected %s", name, expected);
+  if (const char *found = table.describe(handle))
     throw Failure(CUNN_INVALID_ARGUMENT, "%s is %s, expected %s", name, found, expected);
   throw Failure(CUNN_INVALID_ARGUMENT, "%s was destroyed or never existed, expected %s", name, expected);
 }

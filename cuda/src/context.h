@@ -53,7 +53,8 @@ inline Buffer *find_buffer(cunn_buffer handle) {
   return static_cast<Buffer *>(HandleTable::instance().find(Kind::buffer, handle));
 }
 
-// "is not a live buffer", "is an event, expected a buffer": what is wrong with a handle that was not found.
+// "is an event, expected a buffer", "was destroyed or never existed", "is not of this library": what is wrong with a
+// handle that was not found.
 [[noreturn]] void throw_bad_handle(const char *name, int64_t handle, const char *expected);
 [[noreturn]] void throw_other_device(const char *name, const Device &found, const Device &expected);
 void require_pointer(const char *name, const void *pointer);

@@ -1,5 +1,7 @@
 #include "handles.h"
 
+#include <pthread.h>
+
 #include <new>
 
 namespace cunn {
@@ -9,7 +11,18 @@ HandleTable &HandleTable::instance() {
   return table;
 }
 
+// The C library hands out keys of thread-specific data, no two alike while they exist, to whoever asks in the process,
+// and counts them below PTHREAD_KEYS_MAX, which is 1024 at most where this builds. The key is never used and never
+// deleted: its value is the number. An address would be as unique but needs more bits than a handle has to spare.
+int64_t HandleTable::library_number() {
+  pthread_key_t key{};
+  if (pthread_key_create(&key, nullptr) != 0) return -1;
+  const auto number = static_cast<int64_t>(key);
+  return number <= kLibraryMask ? number : -1;
+}
+
 int64_t HandleTable::insert(Kind kind, void *object) {
+  if (library_ < 0) throw std::bad_alloc();
   std::lock_guard<std::mutex> lock(mutex_);
   int64_t index;
   if (!free_.empty()) {
@@ -19,13 +32,14 @@ int64_t HandleTable::insert(Kind kind, void *object) {
     if (used_ == kChunks * kChunk) throw std::bad_alloc();
     if (used_ % kChunk == 0) {
       free_.reserve(static_cast<size_t>(used_ + kChunk));  // so that remove never allocates
-      chunks_[static_cast<size_t>(used_ >> kChunkBits)].store(new Slot[kChunk], std::memory_order_release);
+      chunks_[static_cast<size_t>(used_ / kChunk)].store(new Slot[kChunk], std::memory_order_release);
     }
     index = used_++;
   }
-  Slot &slot = chunks_[static_cast<size_t>(index >> kChunkBits)].load(std::memory_order_relaxed)[index & (kChunk - 1)];
-  const int64_t handle =
-      ++slot.generation << kGenerationShift | static_cast<int64_t>(kind) << kSlotBits | index;
+  const int64_t chunk = index / kChunk, place = index % kChunk;
+  Slot &slot = chunks_[static_cast<size_t>(chunk)].load(std::memory_order_relaxed)[place];
+  const int64_t handle = chunk << kChunkShift | ++slot.generation << kGenerationShift | library_ << kLibraryShift |
+                         static_cast<int64_t>(kind) << kPlaceBits | place;
   slot.object.store(object, std::memory_order_release);
   slot.handle.store(handle, std::memory_order_release);
   return handle;
@@ -37,7 +51,7 @@ void *HandleTable::remove(Kind kind, int64_t handle) {
   Slot *slot = slot_of(handle);
   if (slot == nullptr || slot->handle.load(std::memory_order_relaxed) != handle) return nullptr;
   slot->handle.store(0, std::memory_order_seq_cst);
-  if (slot->generation < kLastGeneration) free_.push_back(handle & ((int64_t{1} << kSlotBits) - 1));
+  if (slot->generation < kLastGeneration) free_.push_back((handle >> kChunkShift) * kChunk + (handle & (kChunk - 1)));
   return slot->object.load(std::memory_order_relaxed);
 }
 

@@ -1,5 +1,5 @@
-/* A plain C99 consumer of the ABI: opens the library given on the command line as the languages do, and provokes every
- * status and every rule of cunn.h. */
+/* A plain C99 consumer of the ABI: opens the library given on the command line, and a copy of it, as the languages do, and
+ * provokes every status and every rule of cunn.h. */
 #include "abi_test.h"
 
 #include <dlfcn.h>
@@ -60,30 +60,36 @@ cunn_buffer make_i32(cunn_context context, const int32_t *values, int64_t count)
   return buffer;
 }
 
-int main(int argc, char **argv) {
-  void *library;
-  if (argc != 2) {
-    printf("usage: abi_test LIBRARY\n");
-    return 2;
-  }
-  library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+static int open_library(struct library *into, const char *path) {
+  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (library == NULL) {
     printf("%s\n", dlerror());
-    return 1;
+    return 0;
   }
 #define X(name)                                                                  \
-  *(void **)&cunn.name = dlsym(library, "cunn_" #name);                          \
-  if (cunn.name == NULL) {                                                       \
-    printf("%s has no cunn_" #name "\n", argv[1]);                               \
-    return 1;                                                                    \
+  *(void **)&into->name = dlsym(library, "cunn_" #name);                         \
+  if (into->name == NULL) {                                                      \
+    printf("%s has no cunn_" #name "\n", path);                                  \
+    return 0;                                                                    \
   }
   FUNCTIONS(X)
 #undef X
-  if (cunn.abi_version() != CUNN_ABI_VERSION) {
-    printf("%s speaks ABI %d, expected %d\n", argv[1], cunn.abi_version(), CUNN_ABI_VERSION);
-    return 1;
+  if (into->abi_version() != CUNN_ABI_VERSION) {
+    printf("%s speaks ABI %d, expected %d\n", path, into->abi_version(), CUNN_ABI_VERSION);
+    return 0;
   }
+  return 1;
+}
 
+int main(int argc, char **argv) {
+  static struct library copy;
+  if (argc != 3) {
+    printf("usage: abi_test LIBRARY COPY\n");
+    return 2;
+  }
+  if (!open_library(&cunn, argv[1]) || !open_library(&copy, argv[2])) return 1;
+
+  test_two_libraries(&copy);
   test_library();
   test_contexts();
   test_buffers();

@@ -57,6 +57,8 @@ cunn_buffer make(cunn_context context, int32_t dtype, int64_t count);
 cunn_buffer make_f32(cunn_context context, const float *values, int64_t count);
 cunn_buffer make_i32(cunn_context context, const int32_t *values, int64_t count);
 
+/* The other library is a copy of the first, opened beside it. */
+void test_two_libraries(const struct library *other);
 void test_library(void);
 void test_contexts(void);
 void test_buffers(void);

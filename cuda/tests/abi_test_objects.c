@@ -252,9 +252,9 @@ void test_handles(void) {
   INVALID(context, cunn.buffer_destroy(context, context), "buffer_destroy: buffer is a context, expected a buffer");
   INVALID(context, cunn.buffer_destroy(context, 0), "buffer_destroy: buffer is 0, expected a buffer");
   INVALID(context, cunn.buffer_destroy(context, INT64_MIN),
-          "buffer_destroy: buffer was destroyed or never existed, expected a buffer");
+          "buffer_destroy: buffer is not of this library, expected a buffer");
   INVALID(context, cunn.buffer_destroy(context, INT64_MAX),
-          "buffer_destroy: buffer was destroyed or never existed, expected a buffer");
+          "buffer_destroy: buffer is not of this library, expected a buffer");
   EQUAL(cunn.context_synchronize(first), CUNN_INVALID_ARGUMENT);
   TEXT(cunn.context_error(first), "the context was destroyed or never existed");
   OK(cunn.context_synchronize(context));

@@ -2,7 +2,7 @@
 
 tensor:  interface Ops (needs type Buffer)
 cuda:    table.h and table.c, which the package's cgo files include, and ops.go, methods of *Context, which brings
-         table, raw C.cunn_context and check(C.int32_t) error; own(tensor.Buffer) C.cunn_buffer gives 0 for nil
+         table, raw C.cunn_context and check(C.int32_t) error; handleOf(tensor.Buffer) C.cunn_buffer gives 0 for nil
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def table_source(abi: Abi) -> str:
 
 def argument(parameter: Parameter) -> str:
     if parameter.type == "cunn_buffer":
-        return f"context.own({name(parameter)})"
+        return f"handleOf({name(parameter)})"
     if parameter.is_flag:
         return f"flag({name(parameter)})"
     return f"C.{parameter.type}({name(parameter)})"

@@ -80,9 +80,8 @@ def interface(abi: Abi) -> str:
 def argument(parameter: Parameter) -> str:
     if parameter.type != "cunn_buffer":
         return parameter.name
-    name = parameter.name
-    own = f"{name}.handle if {name}.lib is lib else NOT_OWN"
-    return f"0 if {name} is None else {own}" if parameter.optional else own
+    handle = f"{parameter.name}.handle"
+    return f"0 if {parameter.name} is None else {handle}" if parameter.optional else handle
 
 
 def native(abi: Abi) -> str:
@@ -96,9 +95,6 @@ def native(abi: Abi) -> str:
         "",
         "from nn.errors import NNError",
         "from nn.tensor.buffer import Buffer",
-        "",
-        "NOT_OWN = -1",
-        '"""What stands for a buffer of another library, whose handles coincide with this one\'s: no buffer has it."""',
         "",
         "",
         "class NativeOps(ABC):",
@@ -118,8 +114,7 @@ def native(abi: Abi) -> str:
             out += [
                 "",
                 *signature(op),
-                "        lib = self._lib",
-                *fill(8, f"status = lib.{op.name}", call, ""),
+                *fill(8, f"status = self._lib.{op.name}", call, ""),
                 "        if status:",
                 "            raise self._failure(status)",
             ]

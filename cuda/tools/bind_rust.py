@@ -210,7 +210,7 @@ def table(abi: Abi) -> str:
 def argument(parameter: Parameter) -> str:
     if parameter.type == "cunn_buffer":
         name = parameter.name
-        return f"{name}.map_or(0, |{name}| self.own({name}))" if parameter.optional else f"self.own({name})"
+        return f"{name}.map_or(0, |{name}| self.handle({name}))" if parameter.optional else f"self.handle({name})"
     if parameter.is_flag:
         return f"i32::from({parameter.name})"
     if parameter.type == "int64_t" and parameter.name not in SIGNED:

@@ -156,16 +156,12 @@ func (b *buffer) Close() error {
 	return b.context.destroyBuffer(b.handle)
 }
 
-// own is the handle of a buffer, 0 for none. Each library counts its handles by itself, so that one of another library, or
-// of the reference, may be that of a buffer here: it becomes -1, which no library gives out, and the library says so.
-func (context *Context) own(b tensor.Buffer) C.cunn_buffer {
+// handleOf is the library's name for a buffer, 0 for none. It refuses those of another library and of the reference.
+func handleOf(b tensor.Buffer) C.cunn_buffer {
 	if b == nil {
 		return 0
 	}
-	if ours, ok := b.(*buffer); ok && ours.context.table == context.table {
-		return ours.handle
-	}
-	return -1
+	return C.cunn_buffer(b.Handle())
 }
 
 func (context *Context) adopt(handle C.cunn_buffer, dtype tensor.DType, count int) tensor.Buffer {
@@ -227,7 +223,7 @@ func (context *Context) View(whole tensor.Buffer, offset, count int) (tensor.Buf
 		return nil, err
 	}
 	var handle C.cunn_buffer
-	status := C.nn_buffer_view(context.table, context.raw, &handle, context.own(whole), C.int64_t(offset), C.int64_t(count))
+	status := C.nn_buffer_view(context.table, context.raw, &handle, handleOf(whole), C.int64_t(offset), C.int64_t(count))
 	if err := context.check(status); err != nil {
 		return nil, err
 	}
@@ -250,7 +246,7 @@ func atLeastOne(storage []byte) []byte {
 func (context *Context) Upload(b tensor.Buffer, offset int, storage []byte) error {
 	count := b.DType().CountOf(len(storage))
 	storage = atLeastOne(storage)
-	return context.check(C.nn_buffer_upload(context.table, context.raw, context.own(b),
+	return context.check(C.nn_buffer_upload(context.table, context.raw, handleOf(b),
 		C.int64_t(offset), C.int64_t(count), unsafe.Pointer(&storage[0])))
 }
 
@@ -258,7 +254,7 @@ func (context *Context) Upload(b tensor.Buffer, offset int, storage []byte) erro
 func (context *Context) Download(storage []byte, b tensor.Buffer, offset int) error {
 	count := b.DType().CountOf(len(storage))
 	storage = atLeastOne(storage)
-	return context.check(C.nn_buffer_download(context.table, context.raw, unsafe.Pointer(&storage[0]), context.own(b),
+	return context.check(C.nn_buffer_download(context.table, context.raw, unsafe.Pointer(&storage[0]), handleOf(b),
 		C.int64_t(offset), C.int64_t(count)))
 }
 
@@ -275,6 +271,8 @@ type graph struct {
 	handle  C.cunn_graph
 }
 
+func (g *graph) Handle() int64 { return int64(g.handle) }
+
 func (g *graph) Close() error {
 	held := g.context.held
 	held.Lock()
@@ -287,14 +285,6 @@ func (g *graph) Close() error {
 	}
 	delete(held.graphs, g.handle)
 	return nil
-}
-
-// ownGraph is the handle of a graph, 0 for one of another library or of the reference.
-func (context *Context) ownGraph(recorded tensor.Graph) C.cunn_graph {
-	if ours, ok := recorded.(*graph); ok && ours.context.table == context.table {
-		return ours.handle
-	}
-	return 0
 }
 
 func (context *Context) setRecording(recording bool) {
@@ -327,7 +317,7 @@ func (context *Context) GraphEnd() (tensor.Graph, error) {
 
 // GraphLaunch executes what was recorded.
 func (context *Context) GraphLaunch(recorded tensor.Graph) error {
-	return context.check(C.nn_graph_launch(context.table, context.raw, context.ownGraph(recorded)))
+	return context.check(C.nn_graph_launch(context.table, context.raw, C.cunn_graph(recorded.Handle())))
 }
 
 // GraphDump is one line of text per recorded operation.
@@ -336,7 +326,7 @@ func (context *Context) GraphDump(recorded tensor.Graph) (string, error) {
 	text := make([]byte, 1)
 	for {
 		status := C.nn_graph_dump(context.table, context.raw, unsafe.Pointer(&text[0]), &length,
-			context.ownGraph(recorded), C.int64_t(len(text)))
+			C.cunn_graph(recorded.Handle()), C.int64_t(len(text)))
 		if err := context.check(status); err != nil {
 			return "", err
 		}

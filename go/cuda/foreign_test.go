@@ -30,8 +30,8 @@ func buffersOf(t *testing.T, backend tensor.Backend, count int) []tensor.Buffer 
 	return buffers
 }
 
-// Two libraries in one process give out the same handles: a buffer or a graph of the other one must not be taken for the
-// one here that happens to have its handle, nor for an argument that was left out.
+// A buffer or a graph of another library in the process must not be taken for one that was made as the same here, nor for
+// an argument that was left out.
 func TestBuffersOfAnotherLibrary(t *testing.T) {
 	cpu := openCPU(t)
 	if why := WhyNot("simt"); why != "" {
@@ -43,7 +43,7 @@ func TestBuffersOfAnotherLibrary(t *testing.T) {
 	}
 	t.Cleanup(func() { simt.Close() })
 	reference := tensor.NewReference()
-	const many = 64 // of each, so that handles coincide
+	const many = 64 // of each, so that slots and generations coincide
 	here := buffersOf(t, cpu, many)
 	for name, there := range map[string][]tensor.Buffer{
 		"simt": buffersOf(t, simt, many), "reference": buffersOf(t, reference, 1),

@@ -2,6 +2,8 @@ package tensor
 
 // Graph is a recorded sequence of operations.
 type Graph interface {
+	// Handle is the library's name for it; -1 on the reference backend, as for a buffer.
+	Handle() int64
 	// Close forgets the recording now. Closing twice is allowed.
 	Close() error
 }

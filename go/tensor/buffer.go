@@ -4,7 +4,8 @@ package tensor
 type Buffer interface {
 	DType() DType
 	Count() int
-	// Handle is the library's name for it; -1 on the reference backend, which has no use for one.
+	// Handle is the library's name for it, which no other library takes; -1 on the reference backend, which has no use
+	// for one.
 	Handle() int64
 	// Close gives the memory back now instead of some time after the last reference went. Closing twice is allowed.
 	Close() error

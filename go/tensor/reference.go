@@ -210,6 +210,8 @@ type referenceGraph struct {
 	closed bool
 }
 
+func (g *referenceGraph) Handle() int64 { return -1 }
+
 func (g *referenceGraph) Close() error {
 	g.steps, g.closed = nil, true
 	return nil

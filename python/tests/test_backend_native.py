@@ -9,8 +9,9 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -234,26 +235,31 @@ def test_a_forked_child_is_told_so() -> None:
     not {"cpu", "simt"} <= set(available_devices()), reason="the library that executes CUDA kernels is not built"
 )
 def test_a_buffer_of_another_library_is_no_buffer() -> None:
-    """The handles of two libraries coincide; a call must neither read nor write the namesake."""
+    """A call must neither read nor write what was made as the same buffer in its own library."""
     ones = np.ones(4, np.float32)
+    many = 64  # of each, so that slots and generations coincide
     with open_backend("cpu") as cpu, open_backend("simt") as simt:
-        own, other = cpu.from_numpy(ones), simt.from_numpy(2 * ones)
-        # The worst case: its handle is one that this library knows.
-        namesake: Any = simt.from_numpy(3 * ones)
-        namesake.handle, kept = own.handle, namesake.handle
-        try:
-            for call in (
-                lambda: cpu.fill(namesake, 4, 5.0),
-                lambda: cpu.add_forward(own, own, namesake, 4),
-                lambda: cpu.view(namesake, 0, 2),
-                lambda: cpu.upload(namesake, 7 * ones),
-                lambda: cpu.download(namesake),
-                lambda: simt.scale_forward(other, own, 4, 2.0),
-            ):
-                with pytest.raises(BackendError) as caught:
+        own = [cpu.from_numpy(ones) for _ in range(many)]
+        other = [simt.from_numpy(2 * ones) for _ in range(many)]
+        for foreign in other:
+            calls: list[tuple[str, Callable[[], object]]] = [
+                ("fill: y", partial(cpu.fill, foreign, 4, 5.0)),
+                ("add_forward: b", partial(cpu.add_forward, own[0], own[0], foreign, 4)),
+                ("buffer_view: buffer", partial(cpu.view, foreign, 0, 2)),
+                ("buffer_upload: buffer", partial(cpu.upload, foreign, 7 * ones)),
+                ("buffer_download: buffer", partial(cpu.download, foreign)),
+                ("scale_forward: x", partial(simt.scale_forward, foreign, own[0], 4, 2.0)),
+            ]
+            for argument, call in calls:
+                with pytest.raises(BackendError, match=f"{argument} is not of this library, expected a") as caught:
                     call()
                 assert caught.value.status == Status.INVALID_ARGUMENT
-        finally:
-            namesake.handle = kept
-        np.testing.assert_array_equal(cpu.download(own), ones)
-        np.testing.assert_array_equal(simt.download(other), 2 * ones)
+        simt.graph_begin()
+        simt.fill(other[0], 4, 5.0)
+        graph = simt.graph_end()
+        with pytest.raises(BackendError, match="graph_launch: graph is not of this library, expected a graph"):
+            cpu.graph_launch(graph)
+        for buffer in own:
+            np.testing.assert_array_equal(cpu.download(buffer), ones)
+        for buffer in other:
+            np.testing.assert_array_equal(simt.download(buffer), 2 * ones)

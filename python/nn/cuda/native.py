@@ -15,7 +15,7 @@ import numpy as np
 
 from nn import messages
 from nn.cuda.library import DEVICES, Library, ffi, library
-from nn.cuda.ops import NOT_OWN, NativeOps
+from nn.cuda.ops import NativeOps
 from nn.tensor.backend import Graph
 from nn.tensor.buffer import Buffer
 from nn.tensor.dtype import Array, DType, storage_of
@@ -33,12 +33,11 @@ def _release(lib: Any, context: int, live: set[int]) -> None:
 class NativeBuffer:
     """Memory of a device, given back by close() or, failing that, some time after the last reference went."""
 
-    __slots__ = ("__weakref__", "_backend", "count", "dtype", "handle", "lib")
+    __slots__ = ("__weakref__", "_backend", "count", "dtype", "handle")
 
     def __init__(self, backend: NativeBackend, handle: int, dtype: DType, count: int) -> None:
         self._backend = backend
         self.handle = handle
-        self.lib = backend._lib
         self.dtype = dtype
         self.count = count
 
@@ -168,7 +167,7 @@ class NativeBackend(NativeOps):
     def view(self, buffer: Buffer, offset: int, count: int) -> NativeBuffer:
         self._destroy_abandoned()
         out = ffi.new("cunn_buffer *")
-        self._check(self._lib.cunn_buffer_view(self._context, out, self._own(buffer), offset, count))
+        self._check(self._lib.cunn_buffer_view(self._context, out, buffer.handle, offset, count))
         return self._adopt(out, buffer.dtype, count)
 
     def upload(self, buffer: Buffer, array: Array, offset: int = 0) -> None:
@@ -177,20 +176,14 @@ class NativeBackend(NativeOps):
     def _upload(self, buffer: Buffer, storage: Array, offset: int) -> None:
         count = buffer.dtype.count_of(storage.size)
         host = ffi.from_buffer(storage)
-        self._check(self._lib.cunn_buffer_upload(self._context, self._own(buffer), offset, count, host))
+        self._check(self._lib.cunn_buffer_upload(self._context, buffer.handle, offset, count, host))
 
     def download(self, buffer: Buffer, offset: int = 0, count: int | None = None) -> Array:
         count = buffer.count - offset if count is None else count
         storage = np.empty(max(buffer.dtype.storage_count(count), 0), buffer.dtype.storage)
         host = ffi.from_buffer(storage)
-        self._check(self._lib.cunn_buffer_download(self._context, host, self._own(buffer), offset, count))
+        self._check(self._lib.cunn_buffer_download(self._context, host, buffer.handle, offset, count))
         return storage
-
-    def _own(self, buffer: Buffer) -> int:
-        return buffer.handle if buffer.lib is self._lib else NOT_OWN
-
-    def _own_graph(self, graph: Graph) -> int:
-        return graph.handle if isinstance(graph, NativeGraph) and graph._backend._lib is self._lib else 0
 
     def _adopt(self, out: Any, dtype: DType, count: int) -> NativeBuffer:
         handle = int(out[0])
@@ -223,16 +216,14 @@ class NativeBackend(NativeOps):
         return NativeGraph(self, int(out[0]))
 
     def graph_launch(self, graph: Graph) -> None:
-        handle = self._own_graph(graph)
-        self._check(self._lib.cunn_graph_launch(self._context, handle))
+        self._check(self._lib.cunn_graph_launch(self._context, graph.handle))
 
     def graph_dump(self, graph: Graph) -> str:
-        handle = self._own_graph(graph)
         length, text = ffi.new("int64_t *"), ffi.new("char[]", 1)
-        self._check(self._lib.cunn_graph_dump(self._context, text, length, handle, 1))
+        self._check(self._lib.cunn_graph_dump(self._context, text, length, graph.handle, 1))
         capacity = int(length[0]) + 1
         text = ffi.new("char[]", capacity)
-        self._check(self._lib.cunn_graph_dump(self._context, text, length, handle, capacity))
+        self._check(self._lib.cunn_graph_dump(self._context, text, length, graph.handle, capacity))
         return str(ffi.string(text).decode())
 
     def _destroy_graph(self, handle: int) -> None:

@@ -8,9 +8,6 @@ from typing import Any
 from nn.errors import NNError
 from nn.tensor.buffer import Buffer
 
-NOT_OWN = -1
-"""What stands for a buffer of another library, whose handles coincide with this one's: no buffer has it."""
-
 
 class NativeOps(ABC):
     """Each operation is one call into the library; nn.tensor.ops.Ops documents it."""
@@ -25,144 +22,67 @@ class NativeOps(ABC):
     # ---------------- elementwise
 
     def add_forward(self, y: Buffer, a: Buffer, b: Buffer, n: int) -> None:
-        lib = self._lib
-        status = lib.cunn_add_forward(
-            self._context,
-            y.handle if y.lib is lib else NOT_OWN,
-            a.handle if a.lib is lib else NOT_OWN,
-            b.handle if b.lib is lib else NOT_OWN,
-            n,
-        )
+        status = self._lib.cunn_add_forward(self._context, y.handle, a.handle, b.handle, n)
         if status:
             raise self._failure(status)
 
     def mul_forward(self, y: Buffer, a: Buffer, b: Buffer, n: int) -> None:
-        lib = self._lib
-        status = lib.cunn_mul_forward(
-            self._context,
-            y.handle if y.lib is lib else NOT_OWN,
-            a.handle if a.lib is lib else NOT_OWN,
-            b.handle if b.lib is lib else NOT_OWN,
-            n,
-        )
+        status = self._lib.cunn_mul_forward(self._context, y.handle, a.handle, b.handle, n)
         if status:
             raise self._failure(status)
 
     def mul_backward(self, da: Buffer, db: Buffer, dy: Buffer, a: Buffer, b: Buffer, n: int) -> None:
-        lib = self._lib
-        status = lib.cunn_mul_backward(
-            self._context,
-            da.handle if da.lib is lib else NOT_OWN,
-            db.handle if db.lib is lib else NOT_OWN,
-            dy.handle if dy.lib is lib else NOT_OWN,
-            a.handle if a.lib is lib else NOT_OWN,
-            b.handle if b.lib is lib else NOT_OWN,
-            n,
-        )
+        status = self._lib.cunn_mul_backward(self._context, da.handle, db.handle, dy.handle, a.handle, b.handle, n)
         if status:
             raise self._failure(status)
 
     def scale_forward(self, y: Buffer, x: Buffer, n: int, alpha: float) -> None:
-        lib = self._lib
-        status = lib.cunn_scale_forward(
-            self._context, y.handle if y.lib is lib else NOT_OWN, x.handle if x.lib is lib else NOT_OWN, n, alpha
-        )
+        status = self._lib.cunn_scale_forward(self._context, y.handle, x.handle, n, alpha)
         if status:
             raise self._failure(status)
 
     def silu_forward(self, y: Buffer, x: Buffer, n: int) -> None:
-        lib = self._lib
-        status = lib.cunn_silu_forward(
-            self._context, y.handle if y.lib is lib else NOT_OWN, x.handle if x.lib is lib else NOT_OWN, n
-        )
+        status = self._lib.cunn_silu_forward(self._context, y.handle, x.handle, n)
         if status:
             raise self._failure(status)
 
     def silu_backward(self, dx: Buffer, dy: Buffer, x: Buffer, n: int) -> None:
-        lib = self._lib
-        status = lib.cunn_silu_backward(
-            self._context,
-            dx.handle if dx.lib is lib else NOT_OWN,
-            dy.handle if dy.lib is lib else NOT_OWN,
-            x.handle if x.lib is lib else NOT_OWN,
-            n,
-        )
+        status = self._lib.cunn_silu_backward(self._context, dx.handle, dy.handle, x.handle, n)
         if status:
             raise self._failure(status)
 
     def swiglu_forward(self, y: Buffer, gate: Buffer, up: Buffer, n: int) -> None:
-        lib = self._lib
-        status = lib.cunn_swiglu_forward(
-            self._context,
-            y.handle if y.lib is lib else NOT_OWN,
-            gate.handle if gate.lib is lib else NOT_OWN,
-            up.handle if up.lib is lib else NOT_OWN,
-            n,
-        )
+        status = self._lib.cunn_swiglu_forward(self._context, y.handle, gate.handle, up.handle, n)
         if status:
             raise self._failure(status)
 
     def swiglu_backward(self, dgate: Buffer, dup: Buffer, dy: Buffer, gate: Buffer, up: Buffer, n: int) -> None:
-        lib = self._lib
-        status = lib.cunn_swiglu_backward(
-            self._context,
-            dgate.handle if dgate.lib is lib else NOT_OWN,
-            dup.handle if dup.lib is lib else NOT_OWN,
-            dy.handle if dy.lib is lib else NOT_OWN,
-            gate.handle if gate.lib is lib else NOT_OWN,
-            up.handle if up.lib is lib else NOT_OWN,
-            n,
+        status = self._lib.cunn_swiglu_backward(
+            self._context, dgate.handle, dup.handle, dy.handle, gate.handle, up.handle, n
         )
         if status:
             raise self._failure(status)
 
     def fill(self, y: Buffer, n: int, value: float) -> None:
-        lib = self._lib
-        status = lib.cunn_fill(self._context, y.handle if y.lib is lib else NOT_OWN, n, value)
+        status = self._lib.cunn_fill(self._context, y.handle, n, value)
         if status:
             raise self._failure(status)
 
     # ---------------- softmax and top-k over the columns of a matrix
 
     def softmax_forward(self, y: Buffer, x: Buffer, rows: int, cols: int, ldy: int, ldx: int) -> None:
-        lib = self._lib
-        status = lib.cunn_softmax_forward(
-            self._context,
-            y.handle if y.lib is lib else NOT_OWN,
-            x.handle if x.lib is lib else NOT_OWN,
-            rows,
-            cols,
-            ldy,
-            ldx,
-        )
+        status = self._lib.cunn_softmax_forward(self._context, y.handle, x.handle, rows, cols, ldy, ldx)
         if status:
             raise self._failure(status)
 
     def softmax_backward(self, dx: Buffer, dy: Buffer, y: Buffer, rows: int, cols: int, ld: int) -> None:
-        lib = self._lib
-        status = lib.cunn_softmax_backward(
-            self._context,
-            dx.handle if dx.lib is lib else NOT_OWN,
-            dy.handle if dy.lib is lib else NOT_OWN,
-            y.handle if y.lib is lib else NOT_OWN,
-            rows,
-            cols,
-            ld,
-        )
+        status = self._lib.cunn_softmax_backward(self._context, dx.handle, dy.handle, y.handle, rows, cols, ld)
         if status:
             raise self._failure(status)
 
     def top_k_forward(self, values: Buffer, indices: Buffer, x: Buffer, rows: int, cols: int, ldx: int, k: int) -> None:
-        lib = self._lib
-        status = lib.cunn_top_k_forward(
-            self._context,
-            values.handle if values.lib is lib else NOT_OWN,
-            indices.handle if indices.lib is lib else NOT_OWN,
-            x.handle if x.lib is lib else NOT_OWN,
-            rows,
-            cols,
-            ldx,
-            k,
+        status = self._lib.cunn_top_k_forward(
+            self._context, values.handle, indices.handle, x.handle, rows, cols, ldx, k
         )
         if status:
             raise self._failure(status)
@@ -170,16 +90,8 @@ class NativeOps(ABC):
     def top_k_backward(
         self, dx: Buffer, dvalues: Buffer, indices: Buffer, rows: int, cols: int, ldx: int, k: int
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_top_k_backward(
-            self._context,
-            dx.handle if dx.lib is lib else NOT_OWN,
-            dvalues.handle if dvalues.lib is lib else NOT_OWN,
-            indices.handle if indices.lib is lib else NOT_OWN,
-            rows,
-            cols,
-            ldx,
-            k,
+        status = self._lib.cunn_top_k_backward(
+            self._context, dx.handle, dvalues.handle, indices.handle, rows, cols, ldx, k
         )
         if status:
             raise self._failure(status)
@@ -187,17 +99,8 @@ class NativeOps(ABC):
     def softmax_top_k_forward(
         self, probs: Buffer, values: Buffer, indices: Buffer, x: Buffer, rows: int, cols: int, ldx: int, k: int
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_softmax_top_k_forward(
-            self._context,
-            probs.handle if probs.lib is lib else NOT_OWN,
-            values.handle if values.lib is lib else NOT_OWN,
-            indices.handle if indices.lib is lib else NOT_OWN,
-            x.handle if x.lib is lib else NOT_OWN,
-            rows,
-            cols,
-            ldx,
-            k,
+        status = self._lib.cunn_softmax_top_k_forward(
+            self._context, probs.handle, values.handle, indices.handle, x.handle, rows, cols, ldx, k
         )
         if status:
             raise self._failure(status)
@@ -205,17 +108,8 @@ class NativeOps(ABC):
     def softmax_top_k_backward(
         self, dx: Buffer, dvalues: Buffer, indices: Buffer, probs: Buffer, rows: int, cols: int, ldx: int, k: int
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_softmax_top_k_backward(
-            self._context,
-            dx.handle if dx.lib is lib else NOT_OWN,
-            dvalues.handle if dvalues.lib is lib else NOT_OWN,
-            indices.handle if indices.lib is lib else NOT_OWN,
-            probs.handle if probs.lib is lib else NOT_OWN,
-            rows,
-            cols,
-            ldx,
-            k,
+        status = self._lib.cunn_softmax_top_k_backward(
+            self._context, dx.handle, dvalues.handle, indices.handle, probs.handle, rows, cols, ldx, k
         )
         if status:
             raise self._failure(status)
@@ -223,16 +117,8 @@ class NativeOps(ABC):
     # ---------------- rmsnorm (Zhang and Sennrich 2019)
 
     def rmsnorm_forward(self, y: Buffer, rstd: Buffer, x: Buffer, w: Buffer, rows: int, cols: int, eps: float) -> None:
-        lib = self._lib
-        status = lib.cunn_rmsnorm_forward(
-            self._context,
-            y.handle if y.lib is lib else NOT_OWN,
-            rstd.handle if rstd.lib is lib else NOT_OWN,
-            x.handle if x.lib is lib else NOT_OWN,
-            w.handle if w.lib is lib else NOT_OWN,
-            rows,
-            cols,
-            eps,
+        status = self._lib.cunn_rmsnorm_forward(
+            self._context, y.handle, rstd.handle, x.handle, w.handle, rows, cols, eps
         )
         if status:
             raise self._failure(status)
@@ -240,17 +126,8 @@ class NativeOps(ABC):
     def rmsnorm_backward(
         self, dx: Buffer, dw: Buffer, dy: Buffer, x: Buffer, w: Buffer, rstd: Buffer, rows: int, cols: int
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_rmsnorm_backward(
-            self._context,
-            dx.handle if dx.lib is lib else NOT_OWN,
-            dw.handle if dw.lib is lib else NOT_OWN,
-            dy.handle if dy.lib is lib else NOT_OWN,
-            x.handle if x.lib is lib else NOT_OWN,
-            w.handle if w.lib is lib else NOT_OWN,
-            rstd.handle if rstd.lib is lib else NOT_OWN,
-            rows,
-            cols,
+        status = self._lib.cunn_rmsnorm_backward(
+            self._context, dx.handle, dw.handle, dy.handle, x.handle, w.handle, rstd.handle, rows, cols
         )
         if status:
             raise self._failure(status)
@@ -267,18 +144,8 @@ class NativeOps(ABC):
         cols: int,
         eps: float,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_rmsnorm_residual_forward(
-            self._context,
-            y.handle if y.lib is lib else NOT_OWN,
-            h.handle if h.lib is lib else NOT_OWN,
-            rstd.handle if rstd.lib is lib else NOT_OWN,
-            x.handle if x.lib is lib else NOT_OWN,
-            residual.handle if residual.lib is lib else NOT_OWN,
-            w.handle if w.lib is lib else NOT_OWN,
-            rows,
-            cols,
-            eps,
+        status = self._lib.cunn_rmsnorm_residual_forward(
+            self._context, y.handle, h.handle, rstd.handle, x.handle, residual.handle, w.handle, rows, cols, eps
         )
         if status:
             raise self._failure(status)
@@ -286,18 +153,8 @@ class NativeOps(ABC):
     def rmsnorm_residual_backward(
         self, dx: Buffer, dw: Buffer, dy: Buffer, dh: Buffer, h: Buffer, w: Buffer, rstd: Buffer, rows: int, cols: int
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_rmsnorm_residual_backward(
-            self._context,
-            dx.handle if dx.lib is lib else NOT_OWN,
-            dw.handle if dw.lib is lib else NOT_OWN,
-            dy.handle if dy.lib is lib else NOT_OWN,
-            dh.handle if dh.lib is lib else NOT_OWN,
-            h.handle if h.lib is lib else NOT_OWN,
-            w.handle if w.lib is lib else NOT_OWN,
-            rstd.handle if rstd.lib is lib else NOT_OWN,
-            rows,
-            cols,
+        status = self._lib.cunn_rmsnorm_residual_backward(
+            self._context, dx.handle, dw.handle, dy.handle, dh.handle, h.handle, w.handle, rstd.handle, rows, cols
         )
         if status:
             raise self._failure(status)
@@ -320,22 +177,8 @@ class NativeOps(ABC):
         alpha: float,
         beta: float,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_gemm(
-            self._context,
-            c.handle if c.lib is lib else NOT_OWN,
-            a.handle if a.lib is lib else NOT_OWN,
-            b.handle if b.lib is lib else NOT_OWN,
-            trans_a,
-            trans_b,
-            m,
-            n,
-            k,
-            ldc,
-            lda,
-            ldb,
-            alpha,
-            beta,
+        status = self._lib.cunn_gemm(
+            self._context, c.handle, a.handle, b.handle, trans_a, trans_b, m, n, k, ldc, lda, ldb, alpha, beta
         )
         if status:
             raise self._failure(status)
@@ -360,12 +203,11 @@ class NativeOps(ABC):
         alpha: float,
         beta: float,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_gemm_batched(
+        status = self._lib.cunn_gemm_batched(
             self._context,
-            c.handle if c.lib is lib else NOT_OWN,
-            a.handle if a.lib is lib else NOT_OWN,
-            b.handle if b.lib is lib else NOT_OWN,
+            c.handle,
+            a.handle,
+            b.handle,
             trans_a,
             trans_b,
             batch,
@@ -403,14 +245,13 @@ class NativeOps(ABC):
         stride_b: int,
         beta: float,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_gemm_grouped_rows(
+        status = self._lib.cunn_gemm_grouped_rows(
             self._context,
-            c.handle if c.lib is lib else NOT_OWN,
-            a.handle if a.lib is lib else NOT_OWN,
-            b.handle if b.lib is lib else NOT_OWN,
-            offsets.handle if offsets.lib is lib else NOT_OWN,
-            0 if a_rows is None else a_rows.handle if a_rows.lib is lib else NOT_OWN,
+            c.handle,
+            a.handle,
+            b.handle,
+            offsets.handle,
+            0 if a_rows is None else a_rows.handle,
             trans_b,
             groups,
             m,
@@ -444,14 +285,13 @@ class NativeOps(ABC):
         stride_c: int,
         beta: float,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_gemm_grouped_inner(
+        status = self._lib.cunn_gemm_grouped_inner(
             self._context,
-            c.handle if c.lib is lib else NOT_OWN,
-            a.handle if a.lib is lib else NOT_OWN,
-            b.handle if b.lib is lib else NOT_OWN,
-            offsets.handle if offsets.lib is lib else NOT_OWN,
-            0 if b_rows is None else b_rows.handle if b_rows.lib is lib else NOT_OWN,
+            c.handle,
+            a.handle,
+            b.handle,
+            offsets.handle,
+            0 if b_rows is None else b_rows.handle,
             groups,
             m,
             n,
@@ -471,15 +311,8 @@ class NativeOps(ABC):
     def rope_frequencies(
         self, cos: Buffer, sin: Buffer, positions: int, head_dim: int, theta: float, ntk_alpha: float
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_rope_frequencies(
-            self._context,
-            cos.handle if cos.lib is lib else NOT_OWN,
-            sin.handle if sin.lib is lib else NOT_OWN,
-            positions,
-            head_dim,
-            theta,
-            ntk_alpha,
+        status = self._lib.cunn_rope_frequencies(
+            self._context, cos.handle, sin.handle, positions, head_dim, theta, ntk_alpha
         )
         if status:
             raise self._failure(status)
@@ -503,16 +336,15 @@ class NativeOps(ABC):
         k_token_stride: int,
         k_head_stride: int,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_rope_forward(
+        status = self._lib.cunn_rope_forward(
             self._context,
-            q_out.handle if q_out.lib is lib else NOT_OWN,
-            k_out.handle if k_out.lib is lib else NOT_OWN,
-            q.handle if q.lib is lib else NOT_OWN,
-            k.handle if k.lib is lib else NOT_OWN,
-            cos.handle if cos.lib is lib else NOT_OWN,
-            sin.handle if sin.lib is lib else NOT_OWN,
-            positions.handle if positions.lib is lib else NOT_OWN,
+            q_out.handle,
+            k_out.handle,
+            q.handle,
+            k.handle,
+            cos.handle,
+            sin.handle,
+            positions.handle,
             tokens,
             n_heads,
             n_kv_heads,
@@ -545,16 +377,15 @@ class NativeOps(ABC):
         k_token_stride: int,
         k_head_stride: int,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_rope_backward(
+        status = self._lib.cunn_rope_backward(
             self._context,
-            dq.handle if dq.lib is lib else NOT_OWN,
-            dk.handle if dk.lib is lib else NOT_OWN,
-            dq_out.handle if dq_out.lib is lib else NOT_OWN,
-            dk_out.handle if dk_out.lib is lib else NOT_OWN,
-            cos.handle if cos.lib is lib else NOT_OWN,
-            sin.handle if sin.lib is lib else NOT_OWN,
-            positions.handle if positions.lib is lib else NOT_OWN,
+            dq.handle,
+            dk.handle,
+            dq_out.handle,
+            dk_out.handle,
+            cos.handle,
+            sin.handle,
+            positions.handle,
             tokens,
             n_heads,
             n_kv_heads,
@@ -586,12 +417,11 @@ class NativeOps(ABC):
         kv_head_stride: int,
         scale: float,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_attention_scores_forward(
+        status = self._lib.cunn_attention_scores_forward(
             self._context,
-            scores.handle if scores.lib is lib else NOT_OWN,
-            q.handle if q.lib is lib else NOT_OWN,
-            k.handle if k.lib is lib else NOT_OWN,
+            scores.handle,
+            q.handle,
+            k.handle,
             batch,
             seq_len,
             n_heads,
@@ -624,14 +454,13 @@ class NativeOps(ABC):
         kv_head_stride: int,
         scale: float,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_attention_scores_backward(
+        status = self._lib.cunn_attention_scores_backward(
             self._context,
-            dq.handle if dq.lib is lib else NOT_OWN,
-            dk.handle if dk.lib is lib else NOT_OWN,
-            dscores.handle if dscores.lib is lib else NOT_OWN,
-            q.handle if q.lib is lib else NOT_OWN,
-            k.handle if k.lib is lib else NOT_OWN,
+            dq.handle,
+            dk.handle,
+            dscores.handle,
+            q.handle,
+            k.handle,
             batch,
             seq_len,
             n_heads,
@@ -659,12 +488,11 @@ class NativeOps(ABC):
         kv_token_stride: int,
         kv_head_stride: int,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_attention_output_forward(
+        status = self._lib.cunn_attention_output_forward(
             self._context,
-            out.handle if out.lib is lib else NOT_OWN,
-            probs.handle if probs.lib is lib else NOT_OWN,
-            v.handle if v.lib is lib else NOT_OWN,
+            out.handle,
+            probs.handle,
+            v.handle,
             batch,
             seq_len,
             n_heads,
@@ -691,14 +519,13 @@ class NativeOps(ABC):
         kv_token_stride: int,
         kv_head_stride: int,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_attention_output_backward(
+        status = self._lib.cunn_attention_output_backward(
             self._context,
-            dprobs.handle if dprobs.lib is lib else NOT_OWN,
-            dv.handle if dv.lib is lib else NOT_OWN,
-            dout.handle if dout.lib is lib else NOT_OWN,
-            probs.handle if probs.lib is lib else NOT_OWN,
-            v.handle if v.lib is lib else NOT_OWN,
+            dprobs.handle,
+            dv.handle,
+            dout.handle,
+            probs.handle,
+            v.handle,
             batch,
             seq_len,
             n_heads,
@@ -729,15 +556,14 @@ class NativeOps(ABC):
         kv_head_stride: int,
         scale: float,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_attention_forward(
+        status = self._lib.cunn_attention_forward(
             self._context,
-            out.handle if out.lib is lib else NOT_OWN,
-            lse.handle if lse.lib is lib else NOT_OWN,
-            q.handle if q.lib is lib else NOT_OWN,
-            k.handle if k.lib is lib else NOT_OWN,
-            v.handle if v.lib is lib else NOT_OWN,
-            0 if lengths is None else lengths.handle if lengths.lib is lib else NOT_OWN,
+            out.handle,
+            lse.handle,
+            q.handle,
+            k.handle,
+            v.handle,
+            0 if lengths is None else lengths.handle,
             batch,
             seq_len,
             n_heads,
@@ -775,19 +601,18 @@ class NativeOps(ABC):
         kv_head_stride: int,
         scale: float,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_attention_backward(
+        status = self._lib.cunn_attention_backward(
             self._context,
-            dq.handle if dq.lib is lib else NOT_OWN,
-            dk.handle if dk.lib is lib else NOT_OWN,
-            dv.handle if dv.lib is lib else NOT_OWN,
-            dout.handle if dout.lib is lib else NOT_OWN,
-            q.handle if q.lib is lib else NOT_OWN,
-            k.handle if k.lib is lib else NOT_OWN,
-            v.handle if v.lib is lib else NOT_OWN,
-            out.handle if out.lib is lib else NOT_OWN,
-            lse.handle if lse.lib is lib else NOT_OWN,
-            0 if lengths is None else lengths.handle if lengths.lib is lib else NOT_OWN,
+            dq.handle,
+            dk.handle,
+            dv.handle,
+            dout.handle,
+            q.handle,
+            k.handle,
+            v.handle,
+            out.handle,
+            lse.handle,
+            0 if lengths is None else lengths.handle,
             batch,
             seq_len,
             n_heads,
@@ -821,16 +646,15 @@ class NativeOps(ABC):
         kv_token_stride: int,
         kv_head_stride: int,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_cache_append(
+        status = self._lib.cunn_cache_append(
             self._context,
-            k_cache.handle if k_cache.lib is lib else NOT_OWN,
-            v_cache.handle if v_cache.lib is lib else NOT_OWN,
-            k.handle if k.lib is lib else NOT_OWN,
-            v.handle if v.lib is lib else NOT_OWN,
-            0 if block_table is None else block_table.handle if block_table.lib is lib else NOT_OWN,
-            positions.handle if positions.lib is lib else NOT_OWN,
-            0 if lengths is None else lengths.handle if lengths.lib is lib else NOT_OWN,
+            k_cache.handle,
+            v_cache.handle,
+            k.handle,
+            v.handle,
+            0 if block_table is None else block_table.handle,
+            positions.handle,
+            0 if lengths is None else lengths.handle,
             batch,
             new_len,
             n_kv_heads,
@@ -865,16 +689,15 @@ class NativeOps(ABC):
         q_head_stride: int,
         scale: float,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_attention_cached_forward(
+        status = self._lib.cunn_attention_cached_forward(
             self._context,
-            out.handle if out.lib is lib else NOT_OWN,
-            q.handle if q.lib is lib else NOT_OWN,
-            k_cache.handle if k_cache.lib is lib else NOT_OWN,
-            v_cache.handle if v_cache.lib is lib else NOT_OWN,
-            0 if block_table is None else block_table.handle if block_table.lib is lib else NOT_OWN,
-            positions.handle if positions.lib is lib else NOT_OWN,
-            0 if lengths is None else lengths.handle if lengths.lib is lib else NOT_OWN,
+            out.handle,
+            q.handle,
+            k_cache.handle,
+            v_cache.handle,
+            0 if block_table is None else block_table.handle,
+            positions.handle,
+            0 if lengths is None else lengths.handle,
             batch,
             new_len,
             n_heads,
@@ -893,29 +716,13 @@ class NativeOps(ABC):
     # ---------------- embedding
 
     def embedding_forward(self, y: Buffer, ids: Buffer, w: Buffer, tokens: int, vocab: int, hidden: int) -> None:
-        lib = self._lib
-        status = lib.cunn_embedding_forward(
-            self._context,
-            y.handle if y.lib is lib else NOT_OWN,
-            ids.handle if ids.lib is lib else NOT_OWN,
-            w.handle if w.lib is lib else NOT_OWN,
-            tokens,
-            vocab,
-            hidden,
-        )
+        status = self._lib.cunn_embedding_forward(self._context, y.handle, ids.handle, w.handle, tokens, vocab, hidden)
         if status:
             raise self._failure(status)
 
     def embedding_backward(self, dw: Buffer, dy: Buffer, ids: Buffer, tokens: int, vocab: int, hidden: int) -> None:
-        lib = self._lib
-        status = lib.cunn_embedding_backward(
-            self._context,
-            dw.handle if dw.lib is lib else NOT_OWN,
-            dy.handle if dy.lib is lib else NOT_OWN,
-            ids.handle if ids.lib is lib else NOT_OWN,
-            tokens,
-            vocab,
-            hidden,
+        status = self._lib.cunn_embedding_backward(
+            self._context, dw.handle, dy.handle, ids.handle, tokens, vocab, hidden
         )
         if status:
             raise self._failure(status)
@@ -925,16 +732,8 @@ class NativeOps(ABC):
     def moe_route_forward(
         self, probs: Buffer, experts: Buffer, weights: Buffer, logits: Buffer, tokens: int, n_experts: int, top_k: int
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_moe_route_forward(
-            self._context,
-            probs.handle if probs.lib is lib else NOT_OWN,
-            experts.handle if experts.lib is lib else NOT_OWN,
-            weights.handle if weights.lib is lib else NOT_OWN,
-            logits.handle if logits.lib is lib else NOT_OWN,
-            tokens,
-            n_experts,
-            top_k,
+        status = self._lib.cunn_moe_route_forward(
+            self._context, probs.handle, experts.handle, weights.handle, logits.handle, tokens, n_experts, top_k
         )
         if status:
             raise self._failure(status)
@@ -952,16 +751,15 @@ class NativeOps(ABC):
         n_experts: int,
         top_k: int,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_moe_route_backward(
+        status = self._lib.cunn_moe_route_backward(
             self._context,
-            dlogits.handle if dlogits.lib is lib else NOT_OWN,
-            dweights.handle if dweights.lib is lib else NOT_OWN,
-            0 if dprobs is None else dprobs.handle if dprobs.lib is lib else NOT_OWN,
-            0 if dlogits_z is None else dlogits_z.handle if dlogits_z.lib is lib else NOT_OWN,
-            probs.handle if probs.lib is lib else NOT_OWN,
-            experts.handle if experts.lib is lib else NOT_OWN,
-            weights.handle if weights.lib is lib else NOT_OWN,
+            dlogits.handle,
+            dweights.handle,
+            0 if dprobs is None else dprobs.handle,
+            0 if dlogits_z is None else dlogits_z.handle,
+            probs.handle,
+            experts.handle,
+            weights.handle,
             tokens,
             n_experts,
             top_k,
@@ -979,16 +777,8 @@ class NativeOps(ABC):
         n_experts: int,
         top_k: int,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_moe_dispatch_forward(
-            self._context,
-            offsets.handle if offsets.lib is lib else NOT_OWN,
-            row_token.handle if row_token.lib is lib else NOT_OWN,
-            token_row.handle if token_row.lib is lib else NOT_OWN,
-            experts.handle if experts.lib is lib else NOT_OWN,
-            tokens,
-            n_experts,
-            top_k,
+        status = self._lib.cunn_moe_dispatch_forward(
+            self._context, offsets.handle, row_token.handle, token_row.handle, experts.handle, tokens, n_experts, top_k
         )
         if status:
             raise self._failure(status)
@@ -996,15 +786,8 @@ class NativeOps(ABC):
     def moe_dispatch_backward(
         self, dx: Buffer, drows: Buffer, token_row: Buffer, tokens: int, top_k: int, hidden: int
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_moe_dispatch_backward(
-            self._context,
-            dx.handle if dx.lib is lib else NOT_OWN,
-            drows.handle if drows.lib is lib else NOT_OWN,
-            token_row.handle if token_row.lib is lib else NOT_OWN,
-            tokens,
-            top_k,
-            hidden,
+        status = self._lib.cunn_moe_dispatch_backward(
+            self._context, dx.handle, drows.handle, token_row.handle, tokens, top_k, hidden
         )
         if status:
             raise self._failure(status)
@@ -1020,14 +803,13 @@ class NativeOps(ABC):
         top_k: int,
         hidden: int,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_moe_combine_forward(
+        status = self._lib.cunn_moe_combine_forward(
             self._context,
-            y.handle if y.lib is lib else NOT_OWN,
-            0 if residual is None else residual.handle if residual.lib is lib else NOT_OWN,
-            rows.handle if rows.lib is lib else NOT_OWN,
-            weights.handle if weights.lib is lib else NOT_OWN,
-            token_row.handle if token_row.lib is lib else NOT_OWN,
+            y.handle,
+            0 if residual is None else residual.handle,
+            rows.handle,
+            weights.handle,
+            token_row.handle,
             tokens,
             top_k,
             hidden,
@@ -1047,15 +829,14 @@ class NativeOps(ABC):
         top_k: int,
         hidden: int,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_moe_combine_backward(
+        status = self._lib.cunn_moe_combine_backward(
             self._context,
-            drows.handle if drows.lib is lib else NOT_OWN,
-            dweights.handle if dweights.lib is lib else NOT_OWN,
-            dy.handle if dy.lib is lib else NOT_OWN,
-            rows.handle if rows.lib is lib else NOT_OWN,
-            weights.handle if weights.lib is lib else NOT_OWN,
-            token_row.handle if token_row.lib is lib else NOT_OWN,
+            drows.handle,
+            dweights.handle,
+            dy.handle,
+            rows.handle,
+            weights.handle,
+            token_row.handle,
             tokens,
             top_k,
             hidden,
@@ -1066,16 +847,8 @@ class NativeOps(ABC):
     def moe_balance_loss_forward(
         self, loss: Buffer, fractions: Buffer, probs: Buffer, experts: Buffer, tokens: int, n_experts: int, top_k: int
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_moe_balance_loss_forward(
-            self._context,
-            loss.handle if loss.lib is lib else NOT_OWN,
-            fractions.handle if fractions.lib is lib else NOT_OWN,
-            probs.handle if probs.lib is lib else NOT_OWN,
-            experts.handle if experts.lib is lib else NOT_OWN,
-            tokens,
-            n_experts,
-            top_k,
+        status = self._lib.cunn_moe_balance_loss_forward(
+            self._context, loss.handle, fractions.handle, probs.handle, experts.handle, tokens, n_experts, top_k
         )
         if status:
             raise self._failure(status)
@@ -1083,40 +856,20 @@ class NativeOps(ABC):
     def moe_balance_loss_backward(
         self, dprobs: Buffer, fractions: Buffer, tokens: int, n_experts: int, top_k: int, coef: float
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_moe_balance_loss_backward(
-            self._context,
-            dprobs.handle if dprobs.lib is lib else NOT_OWN,
-            fractions.handle if fractions.lib is lib else NOT_OWN,
-            tokens,
-            n_experts,
-            top_k,
-            coef,
+        status = self._lib.cunn_moe_balance_loss_backward(
+            self._context, dprobs.handle, fractions.handle, tokens, n_experts, top_k, coef
         )
         if status:
             raise self._failure(status)
 
     def moe_z_loss_forward(self, loss: Buffer, logits: Buffer, tokens: int, n_experts: int) -> None:
-        lib = self._lib
-        status = lib.cunn_moe_z_loss_forward(
-            self._context,
-            loss.handle if loss.lib is lib else NOT_OWN,
-            logits.handle if logits.lib is lib else NOT_OWN,
-            tokens,
-            n_experts,
-        )
+        status = self._lib.cunn_moe_z_loss_forward(self._context, loss.handle, logits.handle, tokens, n_experts)
         if status:
             raise self._failure(status)
 
     def moe_z_loss_backward(self, dlogits: Buffer, logits: Buffer, tokens: int, n_experts: int, coef: float) -> None:
-        lib = self._lib
-        status = lib.cunn_moe_z_loss_backward(
-            self._context,
-            dlogits.handle if dlogits.lib is lib else NOT_OWN,
-            logits.handle if logits.lib is lib else NOT_OWN,
-            tokens,
-            n_experts,
-            coef,
+        status = self._lib.cunn_moe_z_loss_backward(
+            self._context, dlogits.handle, logits.handle, tokens, n_experts, coef
         )
         if status:
             raise self._failure(status)
@@ -1124,31 +877,15 @@ class NativeOps(ABC):
     # ---------------- cross entropy
 
     def cross_entropy_count(self, count: Buffer, targets: Buffer, rows: int, vocab: int) -> None:
-        lib = self._lib
-        status = lib.cunn_cross_entropy_count(
-            self._context,
-            count.handle if count.lib is lib else NOT_OWN,
-            targets.handle if targets.lib is lib else NOT_OWN,
-            rows,
-            vocab,
-        )
+        status = self._lib.cunn_cross_entropy_count(self._context, count.handle, targets.handle, rows, vocab)
         if status:
             raise self._failure(status)
 
     def cross_entropy_forward(
         self, loss: Buffer, losses: Buffer, lse: Buffer, logits: Buffer, targets: Buffer, rows: int, vocab: int, ld: int
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_cross_entropy_forward(
-            self._context,
-            loss.handle if loss.lib is lib else NOT_OWN,
-            losses.handle if losses.lib is lib else NOT_OWN,
-            lse.handle if lse.lib is lib else NOT_OWN,
-            logits.handle if logits.lib is lib else NOT_OWN,
-            targets.handle if targets.lib is lib else NOT_OWN,
-            rows,
-            vocab,
-            ld,
+        status = self._lib.cunn_cross_entropy_forward(
+            self._context, loss.handle, losses.handle, lse.handle, logits.handle, targets.handle, rows, vocab, ld
         )
         if status:
             raise self._failure(status)
@@ -1164,17 +901,8 @@ class NativeOps(ABC):
         vocab: int,
         ld: int,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_cross_entropy_backward(
-            self._context,
-            dlogits.handle if dlogits.lib is lib else NOT_OWN,
-            logits.handle if logits.lib is lib else NOT_OWN,
-            lse.handle if lse.lib is lib else NOT_OWN,
-            targets.handle if targets.lib is lib else NOT_OWN,
-            count.handle if count.lib is lib else NOT_OWN,
-            rows,
-            vocab,
-            ld,
+        status = self._lib.cunn_cross_entropy_backward(
+            self._context, dlogits.handle, logits.handle, lse.handle, targets.handle, count.handle, rows, vocab, ld
         )
         if status:
             raise self._failure(status)
@@ -1182,25 +910,15 @@ class NativeOps(ABC):
     # ---------------- optimizer
 
     def sum_of_squares(self, sum: Buffer, x: Buffer, n: int) -> None:
-        lib = self._lib
-        status = lib.cunn_sum_of_squares(
-            self._context, sum.handle if sum.lib is lib else NOT_OWN, x.handle if x.lib is lib else NOT_OWN, n
-        )
+        status = self._lib.cunn_sum_of_squares(self._context, sum.handle, x.handle, n)
         if status:
             raise self._failure(status)
 
     def clip_scale(
         self, scale: Buffer, norm: Buffer, nonfinite: Buffer, applied: Buffer, sum: Buffer, max_norm: float
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_clip_scale(
-            self._context,
-            scale.handle if scale.lib is lib else NOT_OWN,
-            norm.handle if norm.lib is lib else NOT_OWN,
-            nonfinite.handle if nonfinite.lib is lib else NOT_OWN,
-            applied.handle if applied.lib is lib else NOT_OWN,
-            sum.handle if sum.lib is lib else NOT_OWN,
-            max_norm,
+        status = self._lib.cunn_clip_scale(
+            self._context, scale.handle, norm.handle, nonfinite.handle, applied.handle, sum.handle, max_norm
         )
         if status:
             raise self._failure(status)
@@ -1224,19 +942,18 @@ class NativeOps(ABC):
         eps: float,
         weight_decay: float,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_adamw_step(
+        status = self._lib.cunn_adamw_step(
             self._context,
-            param.handle if param.lib is lib else NOT_OWN,
-            0 if master is None else master.handle if master.lib is lib else NOT_OWN,
-            m.handle if m.lib is lib else NOT_OWN,
-            v.handle if v.lib is lib else NOT_OWN,
-            grad.handle if grad.lib is lib else NOT_OWN,
-            lr.handle if lr.lib is lib else NOT_OWN,
-            scale.handle if scale.lib is lib else NOT_OWN,
-            nonfinite.handle if nonfinite.lib is lib else NOT_OWN,
-            applied.handle if applied.lib is lib else NOT_OWN,
-            0 if seed is None else seed.handle if seed.lib is lib else NOT_OWN,
+            param.handle,
+            0 if master is None else master.handle,
+            m.handle,
+            v.handle,
+            grad.handle,
+            lr.handle,
+            scale.handle,
+            nonfinite.handle,
+            applied.handle,
+            0 if seed is None else seed.handle,
             n,
             start,
             beta1,
@@ -1250,15 +967,7 @@ class NativeOps(ABC):
     # ---------------- decode
 
     def argmax(self, ids: Buffer, logits: Buffer, rows: int, cols: int, ld: int) -> None:
-        lib = self._lib
-        status = lib.cunn_argmax(
-            self._context,
-            ids.handle if ids.lib is lib else NOT_OWN,
-            logits.handle if logits.lib is lib else NOT_OWN,
-            rows,
-            cols,
-            ld,
-        )
+        status = self._lib.cunn_argmax(self._context, ids.handle, logits.handle, rows, cols, ld)
         if status:
             raise self._failure(status)
 
@@ -1276,17 +985,16 @@ class NativeOps(ABC):
         cols: int,
         ld: int,
     ) -> None:
-        lib = self._lib
-        status = lib.cunn_sample(
+        status = self._lib.cunn_sample(
             self._context,
-            ids.handle if ids.lib is lib else NOT_OWN,
-            logits.handle if logits.lib is lib else NOT_OWN,
-            temperature.handle if temperature.lib is lib else NOT_OWN,
-            top_k.handle if top_k.lib is lib else NOT_OWN,
-            top_p.handle if top_p.lib is lib else NOT_OWN,
-            samples.handle if samples.lib is lib else NOT_OWN,
-            positions.handle if positions.lib is lib else NOT_OWN,
-            seed.handle if seed.lib is lib else NOT_OWN,
+            ids.handle,
+            logits.handle,
+            temperature.handle,
+            top_k.handle,
+            top_p.handle,
+            samples.handle,
+            positions.handle,
+            seed.handle,
             rows,
             cols,
             ld,
@@ -1295,14 +1003,8 @@ class NativeOps(ABC):
             raise self._failure(status)
 
     def decode_advance(self, positions: Buffer, finished: Buffer, ids: Buffer, batch: int, eos_id: int) -> None:
-        lib = self._lib
-        status = lib.cunn_decode_advance(
-            self._context,
-            positions.handle if positions.lib is lib else NOT_OWN,
-            finished.handle if finished.lib is lib else NOT_OWN,
-            ids.handle if ids.lib is lib else NOT_OWN,
-            batch,
-            eos_id,
+        status = self._lib.cunn_decode_advance(
+            self._context, positions.handle, finished.handle, ids.handle, batch, eos_id
         )
         if status:
             raise self._failure(status)
@@ -1310,64 +1012,38 @@ class NativeOps(ABC):
     # ---------------- random: Philox4x32-10 (Salmon et al. 2011)
 
     def random_init(self, y: Buffer, n: int, start: int, seed: int, tensor: int) -> None:
-        lib = self._lib
-        status = lib.cunn_random_init(self._context, y.handle if y.lib is lib else NOT_OWN, n, start, seed, tensor)
+        status = self._lib.cunn_random_init(self._context, y.handle, n, start, seed, tensor)
         if status:
             raise self._failure(status)
 
     def random_uniform(self, y: Buffer, n: int, start: int, seed: int, stream: int, sub: int) -> None:
-        lib = self._lib
-        status = lib.cunn_random_uniform(
-            self._context, y.handle if y.lib is lib else NOT_OWN, n, start, seed, stream, sub
-        )
+        status = self._lib.cunn_random_uniform(self._context, y.handle, n, start, seed, stream, sub)
         if status:
             raise self._failure(status)
 
     # ---------------- conversion and layout
 
     def copy(self, y: Buffer, x: Buffer, n: int) -> None:
-        lib = self._lib
-        status = lib.cunn_copy(
-            self._context, y.handle if y.lib is lib else NOT_OWN, x.handle if x.lib is lib else NOT_OWN, n
-        )
+        status = self._lib.cunn_copy(self._context, y.handle, x.handle, n)
         if status:
             raise self._failure(status)
 
     def cast(self, y: Buffer, x: Buffer, n: int) -> None:
-        lib = self._lib
-        status = lib.cunn_cast(
-            self._context, y.handle if y.lib is lib else NOT_OWN, x.handle if x.lib is lib else NOT_OWN, n
-        )
+        status = self._lib.cunn_cast(self._context, y.handle, x.handle, n)
         if status:
             raise self._failure(status)
 
     def pack(self, y: Buffer, x: Buffer, transpose: bool, rows: int, cols: int, ldy: int, ldx: int) -> None:
-        lib = self._lib
-        status = lib.cunn_pack(
-            self._context,
-            y.handle if y.lib is lib else NOT_OWN,
-            x.handle if x.lib is lib else NOT_OWN,
-            transpose,
-            rows,
-            cols,
-            ldy,
-            ldx,
-        )
+        status = self._lib.cunn_pack(self._context, y.handle, x.handle, transpose, rows, cols, ldy, ldx)
         if status:
             raise self._failure(status)
 
     def quantize(self, y: Buffer, x: Buffer, n: int) -> None:
-        lib = self._lib
-        status = lib.cunn_quantize(
-            self._context, y.handle if y.lib is lib else NOT_OWN, x.handle if x.lib is lib else NOT_OWN, n
-        )
+        status = self._lib.cunn_quantize(self._context, y.handle, x.handle, n)
         if status:
             raise self._failure(status)
 
     def dequantize(self, y: Buffer, x: Buffer, n: int) -> None:
-        lib = self._lib
-        status = lib.cunn_dequantize(
-            self._context, y.handle if y.lib is lib else NOT_OWN, x.handle if x.lib is lib else NOT_OWN, n
-        )
+        status = self._lib.cunn_dequantize(self._context, y.handle, x.handle, n)
         if status:
             raise self._failure(status)

@@ -19,6 +19,10 @@ __all__ = ["Backend", "Buffer", "Graph"]
 class Graph(Protocol):
     """A recorded sequence of operations."""
 
+    @property
+    def handle(self) -> int:
+        """The library's name for it; -1 on the reference backend, as for a buffer."""
+
     def close(self) -> None:
         """Forgets the recording now. Closing twice is allowed."""
 

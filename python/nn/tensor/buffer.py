@@ -18,11 +18,8 @@ class Buffer(Protocol):
 
     @property
     def handle(self) -> int:
-        """The library's name for it; -1 on the reference backend, which has no use for one."""
-
-    @property
-    def lib(self) -> object:
-        """The functions of the library that it is of, the only ones to give its handle to; else None."""
+        """The library's name for it, which no other library takes; -1 on the reference backend, which has no use for
+        one."""
 
     def close(self) -> None:
         """Gives the memory back now instead of when the last reference goes. Closing twice is allowed."""

@@ -1,6 +1,5 @@
 //! The library's devices behind the [`Backend`] trait.
 
-use std::any::Any;
 use std::ffi::CString;
 use std::os::raw::c_void;
 use std::ptr;
@@ -157,29 +156,22 @@ impl Context {
         Buffer::new(dtype, count, Arc::new(memory))
     }
 
-    /// The handle of a buffer of this library, -1 (never a handle; 0 would be a buffer left out) for any
-    /// other: the handles of two libraries coincide, and only of its own does the dtype tell how many bytes
-    /// a transfer moves. Memory on loan is taken by
-    /// the context that it was lent to alone, whose calls its end waits for, and by no recording.
-    pub(crate) fn own(&self, buffer: &Buffer) -> i64 {
+    /// The handle of a buffer that a context made; the library refuses another library's. -1 (never a
+    /// handle; 0 would be a buffer left out) for any other, which may carry whichever handle and dtype it
+    /// likes: a transfer moves as many bytes as the dtype says. Memory on loan is taken by the context that
+    /// it was lent to alone, whose calls its end waits for, and by no recording.
+    pub(crate) fn handle(&self, buffer: &Buffer) -> i64 {
         let Some(memory) = buffer.memory::<NativeMemory>() else {
             return NO_HANDLE;
         };
         let lent_elsewhere = memory.borrowed
             && (!Arc::ptr_eq(&memory.core, &self.core)
                 || self.core.recording.load(Ordering::Acquire));
-        if ptr::eq(memory.core.library, self.core.library) && !lent_elsewhere {
-            memory.handle
-        } else {
+        if lent_elsewhere {
             NO_HANDLE
+        } else {
+            memory.handle
         }
-    }
-
-    fn graph_handle(graph: &dyn Graph) -> i64 {
-        let graph: &dyn Any = graph;
-        graph
-            .downcast_ref::<NativeGraph>()
-            .map_or(0, |graph| graph.handle)
     }
 }
 
@@ -238,7 +230,7 @@ impl Backend for Context {
                 (table.cunn_buffer_view)(
                     context,
                     &mut handle,
-                    self.own(buffer),
+                    self.handle(buffer),
                     offset as i64,
                     count as i64,
                 )
@@ -261,7 +253,7 @@ impl Backend for Context {
             // SAFETY: the host slice holds `count` elements of the buffer's dtype, which the library
             // knows itself, and the library has read them on return.
             unsafe {
-                (table.cunn_buffer_upload)(context, self.own(buffer), offset as i64, count, host)
+                (table.cunn_buffer_upload)(context, self.handle(buffer), offset as i64, count, host)
             }
         })
     }
@@ -284,7 +276,13 @@ impl Backend for Context {
         self.call(|table, context| {
             // SAFETY: as for upload; the library has written on return.
             unsafe {
-                (table.cunn_buffer_download)(context, host, self.own(buffer), offset as i64, count)
+                (table.cunn_buffer_download)(
+                    context,
+                    host,
+                    self.handle(buffer),
+                    offset as i64,
+                    count,
+                )
             }
         })
     }
@@ -322,7 +320,7 @@ impl Backend for Context {
     fn graph_launch(&self, graph: &dyn Graph) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: no pointers.
-            unsafe { (table.cunn_graph_launch)(context, Self::graph_handle(graph)) }
+            unsafe { (table.cunn_graph_launch)(context, graph.handle()) }
         })
     }
 
@@ -333,13 +331,7 @@ impl Backend for Context {
                 let (host, capacity) = (into.as_mut_ptr().cast(), into.len() as i64);
                 // SAFETY: the slice has `capacity` bytes and outlives the call.
                 unsafe {
-                    (table.cunn_graph_dump)(
-                        context,
-                        host,
-                        &mut length,
-                        Self::graph_handle(graph),
-                        capacity,
-                    )
+                    (table.cunn_graph_dump)(context, host, &mut length, graph.handle(), capacity)
                 }
             })?;
             Ok(usize::try_from(length).unwrap_or(0))

@@ -160,7 +160,11 @@ pub struct NativeGraph {
     pub(crate) handle: i64,
 }
 
-impl Graph for NativeGraph {}
+impl Graph for NativeGraph {
+    fn handle(&self) -> i64 {
+        self.handle
+    }
+}
 
 impl Drop for NativeGraph {
     fn drop(&mut self) {

@@ -14,14 +14,30 @@ impl Ops for Context {
     fn add_forward(&self, y: &Buffer, a: &Buffer, b: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_add_forward)(context, self.own(y), self.own(a), self.own(b), n as i64) }
+            unsafe {
+                (table.cunn_add_forward)(
+                    context,
+                    self.handle(y),
+                    self.handle(a),
+                    self.handle(b),
+                    n as i64,
+                )
+            }
         })
     }
 
     fn mul_forward(&self, y: &Buffer, a: &Buffer, b: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_mul_forward)(context, self.own(y), self.own(a), self.own(b), n as i64) }
+            unsafe {
+                (table.cunn_mul_forward)(
+                    context,
+                    self.handle(y),
+                    self.handle(a),
+                    self.handle(b),
+                    n as i64,
+                )
+            }
         })
     }
 
@@ -39,11 +55,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_mul_backward)(
                     context,
-                    self.own(da),
-                    self.own(db),
-                    self.own(dy),
-                    self.own(a),
-                    self.own(b),
+                    self.handle(da),
+                    self.handle(db),
+                    self.handle(dy),
+                    self.handle(a),
+                    self.handle(b),
                     n as i64,
                 )
             }
@@ -53,28 +69,44 @@ impl Ops for Context {
     fn scale_forward(&self, y: &Buffer, x: &Buffer, n: usize, alpha: f64) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_scale_forward)(context, self.own(y), self.own(x), n as i64, alpha) }
+            unsafe { (table.cunn_scale_forward)(context, self.handle(y), self.handle(x), n as i64, alpha) }
         })
     }
 
     fn silu_forward(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_silu_forward)(context, self.own(y), self.own(x), n as i64) }
+            unsafe { (table.cunn_silu_forward)(context, self.handle(y), self.handle(x), n as i64) }
         })
     }
 
     fn silu_backward(&self, dx: &Buffer, dy: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_silu_backward)(context, self.own(dx), self.own(dy), self.own(x), n as i64) }
+            unsafe {
+                (table.cunn_silu_backward)(
+                    context,
+                    self.handle(dx),
+                    self.handle(dy),
+                    self.handle(x),
+                    n as i64,
+                )
+            }
         })
     }
 
     fn swiglu_forward(&self, y: &Buffer, gate: &Buffer, up: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_swiglu_forward)(context, self.own(y), self.own(gate), self.own(up), n as i64) }
+            unsafe {
+                (table.cunn_swiglu_forward)(
+                    context,
+                    self.handle(y),
+                    self.handle(gate),
+                    self.handle(up),
+                    n as i64,
+                )
+            }
         })
     }
 
@@ -92,11 +124,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_swiglu_backward)(
                     context,
-                    self.own(dgate),
-                    self.own(dup),
-                    self.own(dy),
-                    self.own(gate),
-                    self.own(up),
+                    self.handle(dgate),
+                    self.handle(dup),
+                    self.handle(dy),
+                    self.handle(gate),
+                    self.handle(up),
                     n as i64,
                 )
             }
@@ -106,7 +138,7 @@ impl Ops for Context {
     fn fill(&self, y: &Buffer, n: usize, value: f64) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_fill)(context, self.own(y), n as i64, value) }
+            unsafe { (table.cunn_fill)(context, self.handle(y), n as i64, value) }
         })
     }
 
@@ -126,8 +158,8 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_softmax_forward)(
                     context,
-                    self.own(y),
-                    self.own(x),
+                    self.handle(y),
+                    self.handle(x),
                     rows as i64,
                     cols as i64,
                     ldy as i64,
@@ -151,9 +183,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_softmax_backward)(
                     context,
-                    self.own(dx),
-                    self.own(dy),
-                    self.own(y),
+                    self.handle(dx),
+                    self.handle(dy),
+                    self.handle(y),
                     rows as i64,
                     cols as i64,
                     ld as i64,
@@ -177,9 +209,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_top_k_forward)(
                     context,
-                    self.own(values),
-                    self.own(indices),
-                    self.own(x),
+                    self.handle(values),
+                    self.handle(indices),
+                    self.handle(x),
                     rows as i64,
                     cols as i64,
                     ldx as i64,
@@ -204,9 +236,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_top_k_backward)(
                     context,
-                    self.own(dx),
-                    self.own(dvalues),
-                    self.own(indices),
+                    self.handle(dx),
+                    self.handle(dvalues),
+                    self.handle(indices),
                     rows as i64,
                     cols as i64,
                     ldx as i64,
@@ -232,10 +264,10 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_softmax_top_k_forward)(
                     context,
-                    self.own(probs),
-                    self.own(values),
-                    self.own(indices),
-                    self.own(x),
+                    self.handle(probs),
+                    self.handle(values),
+                    self.handle(indices),
+                    self.handle(x),
                     rows as i64,
                     cols as i64,
                     ldx as i64,
@@ -261,10 +293,10 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_softmax_top_k_backward)(
                     context,
-                    self.own(dx),
-                    self.own(dvalues),
-                    self.own(indices),
-                    self.own(probs),
+                    self.handle(dx),
+                    self.handle(dvalues),
+                    self.handle(indices),
+                    self.handle(probs),
                     rows as i64,
                     cols as i64,
                     ldx as i64,
@@ -291,10 +323,10 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_rmsnorm_forward)(
                     context,
-                    self.own(y),
-                    self.own(rstd),
-                    self.own(x),
-                    self.own(w),
+                    self.handle(y),
+                    self.handle(rstd),
+                    self.handle(x),
+                    self.handle(w),
                     rows as i64,
                     cols as i64,
                     eps,
@@ -319,12 +351,12 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_rmsnorm_backward)(
                     context,
-                    self.own(dx),
-                    self.own(dw),
-                    self.own(dy),
-                    self.own(x),
-                    self.own(w),
-                    self.own(rstd),
+                    self.handle(dx),
+                    self.handle(dw),
+                    self.handle(dy),
+                    self.handle(x),
+                    self.handle(w),
+                    self.handle(rstd),
                     rows as i64,
                     cols as i64,
                 )
@@ -349,12 +381,12 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_rmsnorm_residual_forward)(
                     context,
-                    self.own(y),
-                    self.own(h),
-                    self.own(rstd),
-                    self.own(x),
-                    self.own(residual),
-                    self.own(w),
+                    self.handle(y),
+                    self.handle(h),
+                    self.handle(rstd),
+                    self.handle(x),
+                    self.handle(residual),
+                    self.handle(w),
                     rows as i64,
                     cols as i64,
                     eps,
@@ -380,13 +412,13 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_rmsnorm_residual_backward)(
                     context,
-                    self.own(dx),
-                    self.own(dw),
-                    self.own(dy),
-                    self.own(dh),
-                    self.own(h),
-                    self.own(w),
-                    self.own(rstd),
+                    self.handle(dx),
+                    self.handle(dw),
+                    self.handle(dy),
+                    self.handle(dh),
+                    self.handle(h),
+                    self.handle(w),
+                    self.handle(rstd),
                     rows as i64,
                     cols as i64,
                 )
@@ -417,9 +449,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_gemm)(
                     context,
-                    self.own(c),
-                    self.own(a),
-                    self.own(b),
+                    self.handle(c),
+                    self.handle(a),
+                    self.handle(b),
                     i32::from(trans_a),
                     i32::from(trans_b),
                     m as i64,
@@ -460,9 +492,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_gemm_batched)(
                     context,
-                    self.own(c),
-                    self.own(a),
-                    self.own(b),
+                    self.handle(c),
+                    self.handle(a),
+                    self.handle(b),
                     i32::from(trans_a),
                     i32::from(trans_b),
                     batch as i64,
@@ -506,11 +538,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_gemm_grouped_rows)(
                     context,
-                    self.own(c),
-                    self.own(a),
-                    self.own(b),
-                    self.own(offsets),
-                    a_rows.map_or(0, |a_rows| self.own(a_rows)),
+                    self.handle(c),
+                    self.handle(a),
+                    self.handle(b),
+                    self.handle(offsets),
+                    a_rows.map_or(0, |a_rows| self.handle(a_rows)),
                     i32::from(trans_b),
                     groups as i64,
                     m as i64,
@@ -550,11 +582,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_gemm_grouped_inner)(
                     context,
-                    self.own(c),
-                    self.own(a),
-                    self.own(b),
-                    self.own(offsets),
-                    b_rows.map_or(0, |b_rows| self.own(b_rows)),
+                    self.handle(c),
+                    self.handle(a),
+                    self.handle(b),
+                    self.handle(offsets),
+                    b_rows.map_or(0, |b_rows| self.handle(b_rows)),
                     groups as i64,
                     m as i64,
                     n as i64,
@@ -586,8 +618,8 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_rope_frequencies)(
                     context,
-                    self.own(cos),
-                    self.own(sin),
+                    self.handle(cos),
+                    self.handle(sin),
                     positions as i64,
                     head_dim as i64,
                     theta,
@@ -621,13 +653,13 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_rope_forward)(
                     context,
-                    self.own(q_out),
-                    self.own(k_out),
-                    self.own(q),
-                    self.own(k),
-                    self.own(cos),
-                    self.own(sin),
-                    self.own(positions),
+                    self.handle(q_out),
+                    self.handle(k_out),
+                    self.handle(q),
+                    self.handle(k),
+                    self.handle(cos),
+                    self.handle(sin),
+                    self.handle(positions),
                     tokens as i64,
                     n_heads as i64,
                     n_kv_heads as i64,
@@ -666,13 +698,13 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_rope_backward)(
                     context,
-                    self.own(dq),
-                    self.own(dk),
-                    self.own(dq_out),
-                    self.own(dk_out),
-                    self.own(cos),
-                    self.own(sin),
-                    self.own(positions),
+                    self.handle(dq),
+                    self.handle(dk),
+                    self.handle(dq_out),
+                    self.handle(dk_out),
+                    self.handle(cos),
+                    self.handle(sin),
+                    self.handle(positions),
                     tokens as i64,
                     n_heads as i64,
                     n_kv_heads as i64,
@@ -710,9 +742,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_attention_scores_forward)(
                     context,
-                    self.own(scores),
-                    self.own(q),
-                    self.own(k),
+                    self.handle(scores),
+                    self.handle(q),
+                    self.handle(k),
                     batch as i64,
                     seq_len as i64,
                     n_heads as i64,
@@ -751,11 +783,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_attention_scores_backward)(
                     context,
-                    self.own(dq),
-                    self.own(dk),
-                    self.own(dscores),
-                    self.own(q),
-                    self.own(k),
+                    self.handle(dq),
+                    self.handle(dk),
+                    self.handle(dscores),
+                    self.handle(q),
+                    self.handle(k),
                     batch as i64,
                     seq_len as i64,
                     n_heads as i64,
@@ -789,9 +821,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_attention_output_forward)(
                     context,
-                    self.own(out),
-                    self.own(probs),
-                    self.own(v),
+                    self.handle(out),
+                    self.handle(probs),
+                    self.handle(v),
                     batch as i64,
                     seq_len as i64,
                     n_heads as i64,
@@ -824,11 +856,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_attention_output_backward)(
                     context,
-                    self.own(dprobs),
-                    self.own(dv),
-                    self.own(dout),
-                    self.own(probs),
-                    self.own(v),
+                    self.handle(dprobs),
+                    self.handle(dv),
+                    self.handle(dout),
+                    self.handle(probs),
+                    self.handle(v),
                     batch as i64,
                     seq_len as i64,
                     n_heads as i64,
@@ -865,12 +897,12 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_attention_forward)(
                     context,
-                    self.own(out),
-                    self.own(lse),
-                    self.own(q),
-                    self.own(k),
-                    self.own(v),
-                    lengths.map_or(0, |lengths| self.own(lengths)),
+                    self.handle(out),
+                    self.handle(lse),
+                    self.handle(q),
+                    self.handle(k),
+                    self.handle(v),
+                    lengths.map_or(0, |lengths| self.handle(lengths)),
                     batch as i64,
                     seq_len as i64,
                     n_heads as i64,
@@ -914,16 +946,16 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_attention_backward)(
                     context,
-                    self.own(dq),
-                    self.own(dk),
-                    self.own(dv),
-                    self.own(dout),
-                    self.own(q),
-                    self.own(k),
-                    self.own(v),
-                    self.own(out),
-                    self.own(lse),
-                    lengths.map_or(0, |lengths| self.own(lengths)),
+                    self.handle(dq),
+                    self.handle(dk),
+                    self.handle(dv),
+                    self.handle(dout),
+                    self.handle(q),
+                    self.handle(k),
+                    self.handle(v),
+                    self.handle(out),
+                    self.handle(lse),
+                    lengths.map_or(0, |lengths| self.handle(lengths)),
                     batch as i64,
                     seq_len as i64,
                     n_heads as i64,
@@ -963,13 +995,13 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_cache_append)(
                     context,
-                    self.own(k_cache),
-                    self.own(v_cache),
-                    self.own(k),
-                    self.own(v),
-                    block_table.map_or(0, |block_table| self.own(block_table)),
-                    self.own(positions),
-                    lengths.map_or(0, |lengths| self.own(lengths)),
+                    self.handle(k_cache),
+                    self.handle(v_cache),
+                    self.handle(k),
+                    self.handle(v),
+                    block_table.map_or(0, |block_table| self.handle(block_table)),
+                    self.handle(positions),
+                    lengths.map_or(0, |lengths| self.handle(lengths)),
                     batch as i64,
                     new_len as i64,
                     n_kv_heads as i64,
@@ -1010,13 +1042,13 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_attention_cached_forward)(
                     context,
-                    self.own(out),
-                    self.own(q),
-                    self.own(k_cache),
-                    self.own(v_cache),
-                    block_table.map_or(0, |block_table| self.own(block_table)),
-                    self.own(positions),
-                    lengths.map_or(0, |lengths| self.own(lengths)),
+                    self.handle(out),
+                    self.handle(q),
+                    self.handle(k_cache),
+                    self.handle(v_cache),
+                    block_table.map_or(0, |block_table| self.handle(block_table)),
+                    self.handle(positions),
+                    lengths.map_or(0, |lengths| self.handle(lengths)),
                     batch as i64,
                     new_len as i64,
                     n_heads as i64,
@@ -1049,9 +1081,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_embedding_forward)(
                     context,
-                    self.own(y),
-                    self.own(ids),
-                    self.own(w),
+                    self.handle(y),
+                    self.handle(ids),
+                    self.handle(w),
                     tokens as i64,
                     vocab as i64,
                     hidden as i64,
@@ -1074,9 +1106,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_embedding_backward)(
                     context,
-                    self.own(dw),
-                    self.own(dy),
-                    self.own(ids),
+                    self.handle(dw),
+                    self.handle(dy),
+                    self.handle(ids),
                     tokens as i64,
                     vocab as i64,
                     hidden as i64,
@@ -1102,10 +1134,10 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_route_forward)(
                     context,
-                    self.own(probs),
-                    self.own(experts),
-                    self.own(weights),
-                    self.own(logits),
+                    self.handle(probs),
+                    self.handle(experts),
+                    self.handle(weights),
+                    self.handle(logits),
                     tokens as i64,
                     n_experts as i64,
                     top_k as i64,
@@ -1132,13 +1164,13 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_route_backward)(
                     context,
-                    self.own(dlogits),
-                    self.own(dweights),
-                    dprobs.map_or(0, |dprobs| self.own(dprobs)),
-                    dlogits_z.map_or(0, |dlogits_z| self.own(dlogits_z)),
-                    self.own(probs),
-                    self.own(experts),
-                    self.own(weights),
+                    self.handle(dlogits),
+                    self.handle(dweights),
+                    dprobs.map_or(0, |dprobs| self.handle(dprobs)),
+                    dlogits_z.map_or(0, |dlogits_z| self.handle(dlogits_z)),
+                    self.handle(probs),
+                    self.handle(experts),
+                    self.handle(weights),
                     tokens as i64,
                     n_experts as i64,
                     top_k as i64,
@@ -1162,10 +1194,10 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_dispatch_forward)(
                     context,
-                    self.own(offsets),
-                    self.own(row_token),
-                    self.own(token_row),
-                    self.own(experts),
+                    self.handle(offsets),
+                    self.handle(row_token),
+                    self.handle(token_row),
+                    self.handle(experts),
                     tokens as i64,
                     n_experts as i64,
                     top_k as i64,
@@ -1188,9 +1220,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_dispatch_backward)(
                     context,
-                    self.own(dx),
-                    self.own(drows),
-                    self.own(token_row),
+                    self.handle(dx),
+                    self.handle(drows),
+                    self.handle(token_row),
                     tokens as i64,
                     top_k as i64,
                     hidden as i64,
@@ -1215,11 +1247,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_combine_forward)(
                     context,
-                    self.own(y),
-                    residual.map_or(0, |residual| self.own(residual)),
-                    self.own(rows),
-                    self.own(weights),
-                    self.own(token_row),
+                    self.handle(y),
+                    residual.map_or(0, |residual| self.handle(residual)),
+                    self.handle(rows),
+                    self.handle(weights),
+                    self.handle(token_row),
                     tokens as i64,
                     top_k as i64,
                     hidden as i64,
@@ -1245,12 +1277,12 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_combine_backward)(
                     context,
-                    self.own(drows),
-                    self.own(dweights),
-                    self.own(dy),
-                    self.own(rows),
-                    self.own(weights),
-                    self.own(token_row),
+                    self.handle(drows),
+                    self.handle(dweights),
+                    self.handle(dy),
+                    self.handle(rows),
+                    self.handle(weights),
+                    self.handle(token_row),
                     tokens as i64,
                     top_k as i64,
                     hidden as i64,
@@ -1274,10 +1306,10 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_balance_loss_forward)(
                     context,
-                    self.own(loss),
-                    self.own(fractions),
-                    self.own(probs),
-                    self.own(experts),
+                    self.handle(loss),
+                    self.handle(fractions),
+                    self.handle(probs),
+                    self.handle(experts),
                     tokens as i64,
                     n_experts as i64,
                     top_k as i64,
@@ -1300,8 +1332,8 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_balance_loss_backward)(
                     context,
-                    self.own(dprobs),
-                    self.own(fractions),
+                    self.handle(dprobs),
+                    self.handle(fractions),
                     tokens as i64,
                     n_experts as i64,
                     top_k as i64,
@@ -1323,8 +1355,8 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_z_loss_forward)(
                     context,
-                    self.own(loss),
-                    self.own(logits),
+                    self.handle(loss),
+                    self.handle(logits),
                     tokens as i64,
                     n_experts as i64,
                 )
@@ -1345,8 +1377,8 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_moe_z_loss_backward)(
                     context,
-                    self.own(dlogits),
-                    self.own(logits),
+                    self.handle(dlogits),
+                    self.handle(logits),
                     tokens as i64,
                     n_experts as i64,
                     coef,
@@ -1369,8 +1401,8 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_cross_entropy_count)(
                     context,
-                    self.own(count),
-                    self.own(targets),
+                    self.handle(count),
+                    self.handle(targets),
                     rows as i64,
                     vocab as i64,
                 )
@@ -1394,11 +1426,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_cross_entropy_forward)(
                     context,
-                    self.own(loss),
-                    self.own(losses),
-                    self.own(lse),
-                    self.own(logits),
-                    self.own(targets),
+                    self.handle(loss),
+                    self.handle(losses),
+                    self.handle(lse),
+                    self.handle(logits),
+                    self.handle(targets),
                     rows as i64,
                     vocab as i64,
                     ld as i64,
@@ -1423,11 +1455,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_cross_entropy_backward)(
                     context,
-                    self.own(dlogits),
-                    self.own(logits),
-                    self.own(lse),
-                    self.own(targets),
-                    self.own(count),
+                    self.handle(dlogits),
+                    self.handle(logits),
+                    self.handle(lse),
+                    self.handle(targets),
+                    self.handle(count),
                     rows as i64,
                     vocab as i64,
                     ld as i64,
@@ -1441,7 +1473,7 @@ impl Ops for Context {
     fn sum_of_squares(&self, sum: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_sum_of_squares)(context, self.own(sum), self.own(x), n as i64) }
+            unsafe { (table.cunn_sum_of_squares)(context, self.handle(sum), self.handle(x), n as i64) }
         })
     }
 
@@ -1459,11 +1491,11 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_clip_scale)(
                     context,
-                    self.own(scale),
-                    self.own(norm),
-                    self.own(nonfinite),
-                    self.own(applied),
-                    self.own(sum),
+                    self.handle(scale),
+                    self.handle(norm),
+                    self.handle(nonfinite),
+                    self.handle(applied),
+                    self.handle(sum),
                     max_norm,
                 )
             }
@@ -1494,16 +1526,16 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_adamw_step)(
                     context,
-                    self.own(param),
-                    master.map_or(0, |master| self.own(master)),
-                    self.own(m),
-                    self.own(v),
-                    self.own(grad),
-                    self.own(lr),
-                    self.own(scale),
-                    self.own(nonfinite),
-                    self.own(applied),
-                    seed.map_or(0, |seed| self.own(seed)),
+                    self.handle(param),
+                    master.map_or(0, |master| self.handle(master)),
+                    self.handle(m),
+                    self.handle(v),
+                    self.handle(grad),
+                    self.handle(lr),
+                    self.handle(scale),
+                    self.handle(nonfinite),
+                    self.handle(applied),
+                    seed.map_or(0, |seed| self.handle(seed)),
                     n as i64,
                     start as i64,
                     beta1,
@@ -1530,8 +1562,8 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_argmax)(
                     context,
-                    self.own(ids),
-                    self.own(logits),
+                    self.handle(ids),
+                    self.handle(logits),
                     rows as i64,
                     cols as i64,
                     ld as i64,
@@ -1559,14 +1591,14 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_sample)(
                     context,
-                    self.own(ids),
-                    self.own(logits),
-                    self.own(temperature),
-                    self.own(top_k),
-                    self.own(top_p),
-                    self.own(samples),
-                    self.own(positions),
-                    self.own(seed),
+                    self.handle(ids),
+                    self.handle(logits),
+                    self.handle(temperature),
+                    self.handle(top_k),
+                    self.handle(top_p),
+                    self.handle(samples),
+                    self.handle(positions),
+                    self.handle(seed),
                     rows as i64,
                     cols as i64,
                     ld as i64,
@@ -1588,9 +1620,9 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_decode_advance)(
                     context,
-                    self.own(positions),
-                    self.own(finished),
-                    self.own(ids),
+                    self.handle(positions),
+                    self.handle(finished),
+                    self.handle(ids),
                     batch as i64,
                     eos_id,
                 )
@@ -1613,7 +1645,7 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_random_init)(
                     context,
-                    self.own(y),
+                    self.handle(y),
                     n as i64,
                     start as i64,
                     seed,
@@ -1637,7 +1669,7 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_random_uniform)(
                     context,
-                    self.own(y),
+                    self.handle(y),
                     n as i64,
                     start as i64,
                     seed,
@@ -1653,14 +1685,14 @@ impl Ops for Context {
     fn copy(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_copy)(context, self.own(y), self.own(x), n as i64) }
+            unsafe { (table.cunn_copy)(context, self.handle(y), self.handle(x), n as i64) }
         })
     }
 
     fn cast(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_cast)(context, self.own(y), self.own(x), n as i64) }
+            unsafe { (table.cunn_cast)(context, self.handle(y), self.handle(x), n as i64) }
         })
     }
 
@@ -1679,8 +1711,8 @@ impl Ops for Context {
             unsafe {
                 (table.cunn_pack)(
                     context,
-                    self.own(y),
-                    self.own(x),
+                    self.handle(y),
+                    self.handle(x),
                     i32::from(transpose),
                     rows as i64,
                     cols as i64,
@@ -1694,14 +1726,14 @@ impl Ops for Context {
     fn quantize(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_quantize)(context, self.own(y), self.own(x), n as i64) }
+            unsafe { (table.cunn_quantize)(context, self.handle(y), self.handle(x), n as i64) }
         })
     }
 
     fn dequantize(&self, y: &Buffer, x: &Buffer, n: usize) -> TensorResult<()> {
         self.call(|table, context| {
             // SAFETY: the table is of this ABI; the library checks its arguments.
-            unsafe { (table.cunn_dequantize)(context, self.own(y), self.own(x), n as i64) }
+            unsafe { (table.cunn_dequantize)(context, self.handle(y), self.handle(x), n as i64) }
         })
     }
 }

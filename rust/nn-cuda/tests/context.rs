@@ -196,6 +196,16 @@ fn a_buffer_of_another_library_is_no_buffer() {
             .download_into(&theirs, 0, HostMut::U8(&mut [0; 64]))
             .is_err()
     );
+    simt.graph_begin().expect("recording");
+    simt.fill(&theirs, 64, 1.0).expect("recorded");
+    let recorded = simt.graph_end().expect("a graph");
+    assert_eq!(
+        context
+            .graph_launch(recorded.as_ref())
+            .expect_err("a foreign graph")
+            .to_string(),
+        "graph_launch: graph is not of this library, expected a graph"
+    );
 }
 
 #[test]

@@ -49,6 +49,8 @@ class ReferenceGraph:
 
     __slots__ = ("steps",)
 
+    handle = -1
+
     def __init__(self) -> None:
         self.steps: list[Step] | None = []
 

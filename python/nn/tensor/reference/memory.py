@@ -17,7 +17,6 @@ class ReferenceBuffer:
     __slots__ = ("count", "dtype", "storage")
 
     handle = -1
-    lib = None
 
     def __init__(self, storage: Array, dtype: DType, count: int) -> None:
         self.storage: Array | None = storage

@@ -17,7 +17,10 @@ use super::ops::Ops;
 use super::status::TensorResult;
 
 /// A recorded sequence of operations; forgotten when it is dropped.
-pub trait Graph: Any + Send + Sync + fmt::Debug {}
+pub trait Graph: Any + Send + Sync + fmt::Debug {
+    /// The library's name for it; -1 on the reference backend, as for a buffer.
+    fn handle(&self) -> i64;
+}
 
 /// A device with its memory, its operations and its recorded steps.
 ///

@@ -8,7 +8,8 @@ use super::dtype::DType;
 
 /// A backend's own part of a buffer. It is given back when the last [`Buffer`] on it goes.
 pub trait Memory: Any + Send + Sync + fmt::Debug {
-    /// The library's name for it; -1 on the reference backend, which has no use for one.
+    /// The library's name for it, which no other library takes; -1 on the reference backend, which has no
+    /// use for one.
     fn handle(&self) -> i64;
 }
 
