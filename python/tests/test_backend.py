@@ -140,6 +140,20 @@ def test_a_bad_id_is_reported_once_and_writes_nothing(backend: Backend) -> None:
     assert backend.download(y, 2, 2).tolist() == [5, 5]
 
 
+def test_a_reader_reads_what_stands_there_now_into_one_array(backend: Backend) -> None:
+    buffer = backend.from_numpy(np.arange(3, dtype=np.int32))
+    read = backend.reader(buffer)
+    first = read()
+    assert first.dtype == np.int32
+    assert first.tolist() == [0, 1, 2]
+    backend.upload(buffer, np.asarray([7, 8, 9], dtype=np.int32))
+    assert read() is first
+    assert first.tolist() == [7, 8, 9]
+    buffer.close()
+    with pytest.raises(BackendError, match="buffer was destroyed or never existed"):
+        read()
+
+
 def test_a_bad_value_is_reported_by_download_too(backend: Backend) -> None:
     small = backend.buffer(DType.I32, 2)
     backend.cast(small, backend.from_numpy(np.array([1, 1 << 40], np.int64)), 2)

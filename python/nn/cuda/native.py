@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -185,6 +186,18 @@ class NativeBackend(NativeOps):
         self._check(self._lib.cunn_buffer_download(self._context, host, buffer.handle, offset, count))
         return storage
 
+    def reader(self, buffer: Buffer) -> Callable[[], Array]:
+        array = np.zeros(buffer.dtype.storage_count(buffer.count), buffer.dtype.storage)
+        host, download, context = ffi.from_buffer(array), self._lib.cunn_buffer_download, self._context
+
+        def read() -> Array:
+            status = download(context, host, buffer.handle, 0, buffer.count)
+            if status:
+                raise self._failure(status)
+            return array
+
+        return read
+
     def _adopt(self, out: Any, dtype: DType, count: int) -> NativeBuffer:
         handle = int(out[0])
         self._live.add(handle)
@@ -216,7 +229,9 @@ class NativeBackend(NativeOps):
         return NativeGraph(self, int(out[0]))
 
     def graph_launch(self, graph: Graph) -> None:
-        self._check(self._lib.cunn_graph_launch(self._context, graph.handle))
+        status = self._lib.cunn_graph_launch(self._context, graph.handle)
+        if status:
+            raise self._failure(status)
 
     def graph_dump(self, graph: Graph) -> str:
         length, text = ffi.new("int64_t *"), ffi.new("char[]", 1)

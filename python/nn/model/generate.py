@@ -90,6 +90,7 @@ class Generator:
         self._samples = filled(DType.I64, [first_sample + i for i in range(b)])
         self._seed = filled(DType.I64, [sampling.seed])
         self._step = RecordedStep(backend, model, self._run)
+        self._read_ids, self._read_finished = backend.reader(self.ids), backend.reader(self.finished)
 
     def prefill(self) -> None:
         """Fills the cache with every prompt but its last token, in chunks, shorter prompts ending earlier."""
@@ -120,10 +121,10 @@ class Generator:
     def step(self) -> list[int | None]:
         """The next token of each sequence, None for one that has ended (the end token itself is not reported)."""
         self._step()
-        ids: list[int | None] = self.backend.download(self.ids).tolist()
+        ids: list[int | None] = self._read_ids().tolist()
         if self.eos_id < 0:  # no token ends a sequence: `finished` stays zero
             return ids
-        finished = self.backend.download(self.finished).tolist()
+        finished = self._read_finished().tolist()
         return [None if done else id for id, done in zip(ids, finished, strict=True)]
 
     def __iter__(self) -> Iterator[list[int | None]]:
@@ -131,7 +132,7 @@ class Generator:
         self.prefill()
         for _ in range(self.max_new_tokens):
             tokens = self.step()
-            if all(token is None for token in tokens):
+            if tokens.count(None) == self.batch:
                 return
             yield tokens
 

@@ -209,7 +209,10 @@ class MoETransformer:
     def workspace_version(self) -> int:
         """Changes when a buffer of the activations was replaced or holds the positions of another shape; a graph
         recorded before must be recorded again."""
-        return self.scratch.version + sum(saved.version for saved in self.saved) + self._positions_version
+        version = self.scratch.version + self._positions_version
+        for saved in self.saved:
+            version += saved.version
+        return version
 
     def close(self) -> None:
         """Releases the model's device memory."""

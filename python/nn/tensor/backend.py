@@ -6,6 +6,7 @@ cpu, cuda and simt devices). nn.cuda.open_backend chooses one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
@@ -62,6 +63,9 @@ class Backend(Ops, Protocol):
 
     def download(self, buffer: Buffer, offset: int = 0, count: int | None = None) -> Array:
         """The elements [offset, offset + count), by default to the end, in the dtype's NumPy storage; synchronizes."""
+
+    def reader(self, buffer: Buffer) -> Callable[[], Array]:
+        """Downloads the whole buffer at every call, each time into the same array: for what is read at every step."""
 
     # ---------------- order
 

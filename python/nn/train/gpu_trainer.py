@@ -43,6 +43,7 @@ class GpuTrainer:
         self.loss = CrossEntropy(backend, model.config.vocab_size)
         self.capture = capture
         self._step = RecordedStep(backend, model, self._run)
+        self._read_balance, self._read_z = backend.reader(model.balance_loss), backend.reader(model.z_loss)
         rows = batch * seq_len
         self.ids = backend.buffer(DType.I32, micro_batches * rows)
         self.targets = backend.buffer(DType.I32, micro_batches * rows)
@@ -70,16 +71,16 @@ class GpuTrainer:
                 raise messages.ids_wrong_count(
                     found=np.size(array), batch=self.micro_batches * self.batch, seq_len=self.seq_len
                 )
-        self.backend.upload(self.ids, np.ascontiguousarray(ids, dtype=np.int32).reshape(-1))
-        self.backend.upload(self.targets, np.ascontiguousarray(targets, dtype=np.int32).reshape(-1))
+        self.backend.upload(self.ids, ids)
+        self.backend.upload(self.targets, targets)
 
     def losses(self) -> LossValues:
         """The means of the last step."""
         config = self.model.config
         cross_entropy, count = self.loss.mean()
         share = float(config.n_layers * self.micro_batches)
-        balance = float(self.backend.download(self.model.balance_loss)[0]) / share
-        z = float(self.backend.download(self.model.z_loss)[0]) / share
+        balance = float(self._read_balance()[0]) / share
+        z = float(self._read_z()[0]) / share
         total = cross_entropy + config.aux_coef * balance + config.z_coef * z
         return LossValues(cross_entropy, balance, z, total, count)
 

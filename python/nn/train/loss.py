@@ -33,6 +33,7 @@ class CrossEntropy:
         self.sum = backend.buffer(DType.F32, 1)
         self.count = backend.buffer(DType.I64, 1)
         self.saved = Workspace(backend)
+        self._read_sum, self._read_count = backend.reader(self.sum), backend.reader(self.count)
 
     def reset(self) -> None:
         """Sum and count to 0, at the start of a step."""
@@ -59,8 +60,8 @@ class CrossEntropy:
 
     def mean(self) -> tuple[float, int]:
         """(sum / count, count); 0 when nothing counts."""
-        count = int(self.backend.download(self.count)[0])
-        return (float(self.backend.download(self.sum)[0]) / count if count > 0 else 0.0), count
+        count = int(self._read_count()[0])
+        return (float(self._read_sum()[0]) / count if count > 0 else 0.0), count
 
     def close(self) -> None:
         """Releases the device memory."""

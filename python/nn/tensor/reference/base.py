@@ -113,6 +113,15 @@ class Base:
         self.synchronize()
         return own.data[begin:end].copy()
 
+    def reader(self, buffer: Buffer) -> Callable[[], Array]:
+        array = self.download(buffer)
+
+        def read() -> Array:
+            array[:] = self.download(buffer)
+            return array
+
+        return read
+
     def memory(self) -> tuple[int, int]:
         """Bytes of buffers now, and at most so far."""
         return self._ledger.now, self._ledger.peak

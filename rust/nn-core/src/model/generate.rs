@@ -246,11 +246,14 @@ impl<M: Deref<Target = MoETransformer>> Generator<M> {
             .run(backend.as_ref(), || model.workspace_version(), run)?;
         self.backend
             .download_into(&self.state.ids, 0, HostMut::I32(&mut self.ids_out))?;
-        self.backend.download_into(
-            &self.state.finished,
-            0,
-            HostMut::I32(&mut self.finished_out),
-        )?;
+        // Without an end token none ends a sequence: `finished_out` stays zero.
+        if self.eos_id >= 0 {
+            self.backend.download_into(
+                &self.state.finished,
+                0,
+                HostMut::I32(&mut self.finished_out),
+            )?;
+        }
         let pairs = self.ids_out.iter().zip(&self.finished_out);
         Ok(pairs
             .map(|(&id, &finished)| (finished == 0).then_some(id))
