@@ -226,12 +226,20 @@ def miri(session: nox.Session) -> None:
 
 @nox.session
 def test_simt(session: nox.Session) -> None:
-    """The CUDA kernels executed on the host: natively in five orders of blocks and threads, then from Python."""
+    """The CUDA kernels executed on the host: natively in five orders of blocks and threads, then from each language."""
     folder = cmake(session, "obj-simt", "-DCUNN_SIMT=ON")
     session.run("ctest", "--test-dir", str(folder), "--output-on-failure", "-R", "simt")
+    session.env["CUNN_REQUIRE"] = "1"
     install_python(session)
+    tests = [f"tests/test_{name}.py" for name in ("conformance", "golden", "simt_steps")]
     with session.chdir("python"):
-        session.run("pytest", "-q", "-k", "simt", "tests/test_conformance.py", "tests/test_golden.py")
+        session.run("pytest", "-q", "-k", "simt", *tests)
+    need(session, "cargo", RUST)
+    tests = ["--test", "conformance", "--test", "simt_steps"]
+    session.run("cargo", "test", "--locked", "-p", "nn-cuda", *tests, "simt", external=True)
+    need(session, "go", GO)
+    with session.chdir("go"):
+        session.run("go", "test", "./conformance", "./model", "./train", "-run", "/simt|TestSimt", external=True)
 
 
 @nox.session
