@@ -42,10 +42,18 @@ DeviceScratch::~DeviceScratch() {
   for (const Block& block : blocks_) cudaFree(block.data);
 }
 
+// Under ASan an array is a block of its own and exactly its size, so that what a kernel does beside it shows.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kApart = true;
+#else
+constexpr bool kApart = false;
+#endif
+
 void* DeviceScratch::bytes(size_t count) {
-  constexpr size_t kAlignment = 256, kLeastBlock = size_t(1) << 20;
+  constexpr size_t kAlignment = kApart ? 1 : 256, kLeastBlock = kApart ? 1 : size_t(1) << 20;
   const size_t size = (count + kAlignment - 1) / kAlignment * kAlignment;
-  while (current_ < blocks_.size() && used_ + size > blocks_[current_].size) {
+  const auto fits = [&](const Block& block) { return kApart ? used_ == 0 && block.size == size : used_ + size <= block.size; };
+  while (current_ < blocks_.size() && !fits(blocks_[current_])) {
     ++current_;
     used_ = 0;
   }

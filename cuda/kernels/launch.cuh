@@ -75,7 +75,7 @@ static __device__ __forceinline__ void report_fault(ErrorWord* word, OpId op, De
 }
 
 // The least index of a value outside [least, limit), ~0 when there is none; by one block of kCheckThreads, valid in every
-// thread. Eight loads of a thread are in flight at once: a single block is all latency.
+// thread. Once a kernel: a second call would write what slow threads still read. Eight loads of a thread are in flight at once: a single block is all latency.
 constexpr int kCheckThreads = 1024;
 static __device__ inline unsigned long long first_bad_index(const int32_t* values, int64_t n, int64_t least, int64_t limit) {
   constexpr int kAtOnce = 8;
@@ -93,9 +93,7 @@ static __device__ inline unsigned long long first_bad_index(const int32_t* value
   }
   if (mine != ~0ull) atomicMin(&first_bad[0], mine);
   __syncthreads();
-  const unsigned long long found = first_bad[0];
-  __syncthreads();  // the next call begins by writing it
-  return found;
+  return first_bad[0];
 }
 
 // Reports the first of n values outside [least, limit). One block, so that the element named never depends on the schedule.

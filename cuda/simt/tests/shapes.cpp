@@ -305,8 +305,28 @@ void test_attention(Library& simt, Library* cpu) {
     }
 }
 
-// A sequence through the cache in pieces (prefill in chunks, then token by token), pages in a strange order, beside a longer
-// neighbour: the bits of the full forward over keys rounded to the cache's dtype.
+// A key that is not finite reaches no earlier row, in the same block of 64 keys or not (f32; see attention_forward_mma.cuh).
+void test_later_keys(Library& l) {
+  for (const Attention& s : {Attention{1, 40, 2, 1, 64}, Attention{1, 100, 2, 1, 128}, Attention{1, 70, 1, 1, 200}, Attention{1, 12, 1, 1, 8}}) {
+    const Data q(DType::f32, size_t(s.tokens() * s.q_row()));
+    Data k(DType::f32, size_t(s.tokens() * s.kv_row())), v(DType::f32, size_t(s.tokens() * s.kv_row()));
+    const std::vector<int32_t> lengths = {int32_t(s.seq_len)};
+    const std::vector<float> before = attention(l, s, q, k, v, lengths).out;
+    const float infinite = INFINITY, nan = NAN;
+    const int64_t last = (s.tokens() - 1) * s.kv_row();
+    for (int64_t d = 0; d < s.kv_row(); ++d) {
+      std::memcpy(&k.bytes[size_t(last + d) * 4], &nan, 4);
+      std::memcpy(&v.bytes[size_t(last + d) * 4], &infinite, 4);
+    }
+    const std::vector<float> after = attention(l, s, q, k, v, lengths).out;
+    const size_t earlier = size_t((s.tokens() - 1) * s.q_row());
+    CHECK(same_bits({before.begin(), before.begin() + int64_t(earlier)}, {after.begin(), after.begin() + int64_t(earlier)}));
+    CHECK(std::isnan(after[earlier]));
+  }
+}
+
+// A sequence through the cache in pieces (prefill in chunks, then token by token), pages in a strange order, behind a
+// neighbour of one token: the bits of the full forward over keys rounded to the cache's dtype.
 void test_cached(Library& l) {
   const Attention s{1, 560, 6, 1, 64};
   const int64_t page = 64, pages = 10, tokens = 540;
@@ -319,15 +339,15 @@ void test_cached(Library& l) {
     AbiBuffer k_cache(l, dtype, 2 * pages * page * s.kv_row()), v_cache(l, dtype, 2 * pages * page * s.kv_row());
     Uploaded block_table(l, table);
     const auto step = [&](int64_t begin, int64_t n) {
-      // Sequence 0 is the one compared; sequence 1 has a token of its own at position 3.
+      // Sequence 1 is the one compared; sequence 0, whose rows lie before its own everywhere, has a token at position 3.
       Data piece_q(DType::f32, size_t(2 * n * s.q_row())), piece_k(DType::f32, size_t(2 * n * s.kv_row())), piece_v(DType::f32, size_t(2 * n * s.kv_row()));
       const auto place = [&](Data& to, const Data& from, int64_t row) {
-        std::memcpy(to.bytes.data(), from.values.data() + begin * row, size_t(n * row) * 4);
+        std::memcpy(to.bytes.data() + n * row * 4, from.values.data() + begin * row, size_t(n * row) * 4);
       };
       place(piece_q, q, s.q_row());
       place(piece_k, k, s.kv_row());
       place(piece_v, v, s.kv_row());
-      Uploaded dq(l, piece_q), dk(l, piece_k), dv(l, piece_v), positions(l, {int32_t(begin), 3}), lengths(l, {int32_t(n), 1});
+      Uploaded dq(l, piece_q), dk(l, piece_k), dv(l, piece_v), positions(l, {3, int32_t(begin)}), lengths(l, {1, int32_t(n)});
       AbiBuffer out(l, DType::f32, 2 * n * s.q_row());
       CALL(l, cunn_cache_append, k_cache, v_cache, dk, dv, block_table, positions, lengths, 2, n, s.n_kv_heads, s.head_dim, page, pages,
            2 * pages, s.kv_row(), s.head_dim);
@@ -335,7 +355,7 @@ void test_cached(Library& l) {
            s.head_dim, page, pages, 2 * pages, s.q_row(), s.head_dim, s.scale());
       l.synchronize();
       std::vector<float> rows = floats(out);
-      rows.resize(size_t(n * s.q_row()));
+      rows.erase(rows.begin(), rows.begin() + n * s.q_row());
       return same_bits(rows, std::vector<float>(full.begin() + begin * s.q_row(), full.begin() + (begin + n) * s.q_row()));
     };
     bool same = true;
@@ -495,7 +515,11 @@ int main(int argc, char** argv) {
     if (wanted("gemm")) test_gemm(simt, cpu.get());
     if (wanted("row_independence")) test_row_independence(simt);
     if (wanted("grouped")) test_grouped(simt, cpu.get());
-    if (wanted("attention")) test_attention(simt, cpu.get());
+    if (wanted("attention")) {
+      test_later_keys(simt);
+      if (cpu) test_later_keys(*cpu);
+      test_attention(simt, cpu.get());
+    }
     if (wanted("cached")) test_cached(simt);
     test_long(simt, cpu.get(), wanted);
     for (const std::string& part : parts)
