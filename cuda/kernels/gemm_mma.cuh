@@ -1,6 +1,6 @@
 // The matrix product on tensor cores: bf16 or f16 operands, f32 accumulators.
 //
-// Tiles of A and B come through a ring of kStages in dynamic shared memory by cp.async, 16 bytes a copy, in the layout
+// Tiles of A and B come through a ring of Tile::kStages in dynamic shared memory by cp.async, 16 bytes a copy, in the layout
 // they have in memory; ldmatrix transposes where the fragment needs it. Shared rows are 8 elements longer than a tile's,
 // an odd number of 16-byte pieces, so that the eight rows of an ldmatrix fall into different banks. Rows, columns and
 // terms beyond the problem are zeros.
@@ -13,13 +13,13 @@
 namespace cunn::cuda {
 
 constexpr int kMmaDepth = 32;  // terms of a stage
-constexpr int kMmaStages = 3;
 constexpr int kMmaPad = 8;
 
-template <int kRows_, int kCols_, int kWarpRows_, int kWarpCols_>
+template <int kRows_, int kCols_, int kWarpRows_, int kWarpCols_, int kStages_>
 struct MmaTile {
   static constexpr int kRows = kRows_, kCols = kCols_;                    // of the block
   static constexpr int kWarpRows = kWarpRows_, kWarpCols = kWarpCols_;    // of a warp
+  static constexpr int kStages = kStages_;  // all but one of them on their way
   static constexpr int kThreads = 32 * (kRows / kWarpRows) * (kCols / kWarpCols);
   static_assert(kWarpRows % 16 == 0 && kWarpCols % 16 == 0, "fragments are 16 x 16 of A and 16 x 8 of B, B loaded two at a time");
 };
@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 1) gemm_mma_kernel(Gemm g) {
   constexpr int kFragRows = Tile::kWarpRows / 16, kFragCols = Tile::kWarpCols / 8;
   CUNN_DYNAMIC_SHARED(T, shared);
   T* const shared_a = shared;
-  T* const shared_b = shared + kMmaStages * StageA::kElements;
+  T* const shared_b = shared + Tile::kStages * StageA::kElements;
   GemmTile tile;
   if (!find_tile(g, Tile::kRows, Tile::kCols, &tile)) return;
 
@@ -88,7 +88,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 1) gemm_mma_kernel(Gemm g) {
   const int64_t steps = (tile.k_end - tile.k + kMmaDepth - 1) / kMmaDepth;
   const auto fetch = [&](int64_t step) {
     if (step < steps) {
-      const int slot = int(step % kMmaStages);
+      const int slot = int(step % Tile::kStages);
       const int64_t k = tile.k + step * kMmaDepth;
       fetch_stage<Tile::kThreads, Tile::kRows, kAByK>(shared_a + slot * StageA::kElements, a, a_stride, g.a.gather, tile.row, tile.row_end,
                                                       k, tile.k_end);
@@ -98,14 +98,14 @@ __global__ void __launch_bounds__(Tile::kThreads, 1) gemm_mma_kernel(Gemm g) {
     cp_async_commit();  // an empty group keeps the count of groups in step
   };
   CUNN_UNROLL
-  for (int s = 0; s < kMmaStages - 1; ++s) fetch(s);
+  for (int s = 0; s < Tile::kStages - 1; ++s) fetch(s);
 
   for (int64_t step = 0; step < steps; ++step) {
-    cp_async_wait<kMmaStages - 2>();
+    cp_async_wait<Tile::kStages - 2>();
     __syncthreads();  // this stage has landed for everybody, and everybody is done with the one fetched over next
-    fetch(step + kMmaStages - 1);
-    const T* const sa = shared_a + int(step % kMmaStages) * StageA::kElements;
-    const T* const sb = shared_b + int(step % kMmaStages) * StageB::kElements;
+    fetch(step + Tile::kStages - 1);
+    const T* const sa = shared_a + int(step % Tile::kStages) * StageA::kElements;
+    const T* const sb = shared_b + int(step % Tile::kStages) * StageB::kElements;
     CUNN_UNROLL
     for (int k = 0; k < kMmaDepth; k += 16) {
       uint32_t fa[kFragRows][4], fb[kFragCols][2];
@@ -150,7 +150,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 1) gemm_mma_kernel(Gemm g) {
 
 template <class T, class Tile, bool kAByK, bool kBByK>
 void run_gemm_mma_layout(Exec& exec, const Gemm& g) {
-  constexpr size_t kShared = sizeof(T) * kMmaStages * (MmaStage<Tile::kRows, kAByK>::kElements + MmaStage<Tile::kCols, kBByK>::kElements);
+  constexpr size_t kShared = sizeof(T) * Tile::kStages * (MmaStage<Tile::kRows, kAByK>::kElements + MmaStage<Tile::kCols, kBByK>::kElements);
   allow_shared(gemm_mma_kernel<T, Tile, kAByK, kBByK>, kShared);
   CUNN_RUN(exec, (gemm_mma_kernel<T, Tile, kAByK, kBByK>), gemm_grid(g, Tile::kRows, Tile::kCols), Tile::kThreads, kShared, g);
 }
@@ -176,14 +176,18 @@ inline bool mma_can_read(const Matrix& x) {
          reinterpret_cast<uintptr_t>(x.data) % 16 == 0;
 }
 
+// A few rows are all reading of B: what is on its way has to cover the memory's latency. On an H100 that is about 3.3 TB/s
+// times 0.6 us = 2 MB, 15 KB a multiprocessor; seven stages of 64 columns are 28 KB of B in a block. Large tiles read each byte
+// for many rows, and their three stages leave an sm_75's 64 KiB and two blocks a multiprocessor of sm_80 and later.
 template <class T>
 void run_gemm_mma(Exec& exec, const Gemm& g) {
+  const int64_t batches = g.grouping == Grouping::rows ? 1 : g.groups;
   if (g.m <= 32)
-    run_gemm_mma_tile<T, MmaTile<16, 64, 16, 16>>(exec, g);
-  else if (g.m <= 64 || ceil_div(g.m, 128) * ceil_div(g.n, 128) < cuda_exec(exec).multiprocessors)
-    run_gemm_mma_tile<T, MmaTile<64, 64, 32, 32>>(exec, g);
+    run_gemm_mma_tile<T, MmaTile<16, 64, 16, 16, 8>>(exec, g);
+  else if (g.m <= 64 || ceil_div(g.m, 128) * ceil_div(g.n, 128) * batches < cuda_exec(exec).multiprocessors)
+    run_gemm_mma_tile<T, MmaTile<64, 64, 32, 32, 4>>(exec, g);
   else
-    run_gemm_mma_tile<T, MmaTile<128, 128, 64, 32>>(exec, g);
+    run_gemm_mma_tile<T, MmaTile<128, 128, 64, 32, 3>>(exec, g);
 }
 
 }  // namespace cunn::cuda
