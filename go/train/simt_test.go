@@ -84,7 +84,7 @@ func trainTiny(t *testing.T, device string, dtype tensor.DType) [][4]float64 {
 	return rows
 }
 
-func TestTinyTrainsToTheBitsOfCpuInF32(t *testing.T) {
+func TestSimtTrainsTinyToTheBitsOfCpuInF32(t *testing.T) {
 	requireSimt(t)
 	if simt, cpu := trainTiny(t, "simt", tensor.F32), trainTiny(t, "cpu", tensor.F32); !slices.Equal(simt, cpu) {
 		t.Errorf("simt %v, cpu %v", simt, cpu)
@@ -97,7 +97,7 @@ func TestTinyTrainsToTheBitsOfCpuInF32(t *testing.T) {
 // product are rounded in each of the 2 n_layers + 3 stages from embedding to logits, so a logit moves by
 // sqrt(2 (2 n_layers + 3)) of that; logits of a fresh model have the root mean square 0.02 sqrt(hidden_size). A token's
 // loss moves with its target's logit, the mean over N tokens by 1/sqrt(N) of that. c = 4.
-func TestTinyTrainsToTheLossesOfCpuInBF16(t *testing.T) {
+func TestSimtTrainsTinyToTheLossesOfCpuInBF16(t *testing.T) {
 	requireSimt(t)
 	config := model.TinyMoEConfig()
 	roundings := 2 * (2*float64(config.NLayers) + 3)
@@ -112,7 +112,7 @@ func TestTinyTrainsToTheLossesOfCpuInBF16(t *testing.T) {
 }
 
 // The decode step is one recorded graph from the second token on.
-func TestDecodeGivesTheTokensOfCpu(t *testing.T) {
+func TestSimtDecodesTheTokensOfCpu(t *testing.T) {
 	requireSimt(t)
 	prompts := [][]int{{1, 5, 9, 4, 7}, {1, 8}, {1, 3, 2, 2}}
 	for _, sampling := range []model.Sampling{model.Greedy, {Temperature: 0.8, TopK: 50, TopP: 0.9, Seed: 11}} {

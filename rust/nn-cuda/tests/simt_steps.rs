@@ -60,7 +60,7 @@ fn train(device: &str, dtype: DType) -> Vec<[f64; 4]> {
 }
 
 #[test]
-fn tiny_trains_to_the_bits_of_cpu_in_f32() {
+fn simt_trains_tiny_to_the_bits_of_cpu_in_f32() {
     if available() {
         assert_eq!(train("simt", DType::F32), train("cpu", DType::F32));
     }
@@ -74,7 +74,7 @@ fn tiny_trains_to_the_bits_of_cpu_in_f32() {
 /// mean square 0.02 sqrt(hidden_size). A token's loss moves with its target's logit, the mean over N
 /// tokens by 1/sqrt(N) of that. c = 4.
 #[test]
-fn tiny_trains_to_the_losses_of_cpu_in_bf16() {
+fn simt_trains_tiny_to_the_losses_of_cpu_in_bf16() {
     if !available() {
         return;
     }
@@ -96,7 +96,7 @@ fn tiny_trains_to_the_losses_of_cpu_in_bf16() {
 
 /// The decode step is one recorded graph from the second token on.
 #[test]
-fn decode_gives_the_tokens_of_cpu() {
+fn simt_decodes_the_tokens_of_cpu() {
     if !available() {
         return;
     }
