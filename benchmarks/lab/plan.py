@@ -36,15 +36,32 @@ class Pace:
     fixed: bool = False
 
 
-FULL = Pace(rounds=3, seconds=0.4, samples=10, warmup=0.1, processes=4)
+FULL = Pace(rounds=3, seconds=0.3, samples=10, warmup=0.05, processes=4)
 QUICK = Pace(rounds=2, seconds=0.05, samples=10, warmup=0.02, processes=2, fixed=True)
 
 Turn = tuple[int, list[str]]
 """How many threads, and the rows that are timed with so many."""
 
 
+ONCE = ("reference", "cpu-scalar")
+"""Rows that take tens of times as long as what they are beside, for which the first round is enough."""
+
+
+def turns_of_round(round_: int, pace: Pace, turns: list[Turn]) -> list[Turn]:
+    """What of a case's turns is due in a round: of the rounds that a case has beyond the pace's the last turn alone, with
+    all threads, which is what it has them for."""
+    if round_ >= pace.rounds:
+        return turns[-1:]
+    due = []
+    for threads, rows in turns:
+        left = [row for row in rows if round_ == 0 or row not in ONCE]
+        if left or not rows:  # the native program is not told its rows
+            due.append((threads, left))
+    return due
+
+
 def turns(language: str, case: Case, available: int, quick: bool) -> list[Turn]:
-    """What a language is asked for in each round, a process for each turn; a harness leaves out what does not apply.
+    """What a language is asked for, a process for each turn; a harness leaves out what does not apply.
 
     What can use one thread only is timed on one processor, and the shared kernels there too where something is compared
     with them: a row is bound to as many processors as it has threads. Fewer threads than all, but more than one, are
@@ -120,8 +137,9 @@ def rounds_left(case: Case, pace: Pace, late: float) -> int:
 def weight(case: Case, pace: Pace, available: int, quick: bool) -> float:
     """Seconds that a case takes, roughly: for each process its start and its checks, for each row its time."""
     seconds = pace.seconds if quick else max(pace.seconds, case.get("seconds", 0.0))
-    each = [START + len(rows) * seconds for _, rows in turns("rust", case, available, quick)]
-    return 3 * rounds(case, pace) * sum(each)
+    planned = turns("rust", case, available, quick)
+    due = [turn for round_ in range(rounds(case, pace)) for turn in turns_of_round(round_, pace, planned)]
+    return 3 * sum(START + len(rows) * seconds for _, rows in due)
 
 
 START = 1.0

@@ -150,7 +150,7 @@ class Lab:
         takers = [*self.harnesses, *self.peers, *(["native"] if self.native and plan.native_turns(case, every) else [])]
         for round_ in range(rounds):
             for taker in plan.rotated(takers, round_ + number):
-                for threads, rows in self._turns(taker, case, every):
+                for threads, rows in plan.turns_of_round(round_, self.pace, self._turns(taker, case, every)):
                     self._timed(taker, case, rows, machine.pinned(threads))
             wrong = self.collected.disagreements(case["name"])
             if wrong:
@@ -187,10 +187,10 @@ class Lab:
                 self.say(f"whole process: {case['name']}")
                 rounds: dict[str, list[list[processes.Spent]]] = {name: [] for name in self.harnesses}
                 worst = {name: [0.0, 0.0] for name in self.harnesses}
-                for round_ in range(self.pace.rounds):
+                for round_ in range(plan.rounds(case, self.pace)):
                     for language in plan.rotated(list(self.harnesses), round_):
                         command = made.command(self.harnesses[language], case)
-                        if round_ == 0:
+                        if round_ == 0 and self._repeats(case) > 1:
                             processes.spent(launcher, command, every)  # files into the page cache
                         with machine.Load(every) as load:
                             group = [processes.spent(launcher, command, every) for _ in range(self._repeats(case))]
