@@ -48,8 +48,8 @@ ONCE = ("reference", "cpu-scalar")
 
 
 def turns_of_round(round_: int, pace: Pace, turns: list[Turn]) -> list[Turn]:
-    """What of a case's turns is due in a round: of the rounds that a case has beyond the pace's the last turn alone, with
-    all threads, which is what it has them for."""
+    """What of a case's turns is due in a round: of the rounds that a case has beyond the pace's the last turn alone,
+    with all threads, which is what it has them for."""
     if round_ >= pace.rounds:
         return turns[-1:]
     due = []
