@@ -54,6 +54,8 @@ USAGE = [
     Bad("a quote in a command", "usage_unknown_command", ("it's",)),
     Bad("a command in capitals", "usage_unknown_command", "Train"),
     Bad("empty command", "usage_unknown_command", ("",)),
+    Bad("no such command, asked for help", "usage_unknown_command", "fly --help"),
+    Bad("no such command after --", "usage_unknown_command", "-- fly"),
     Bad("command after options", "usage_unknown_option", "--json info"),
     Bad("no such option", "usage_unknown_option", LOGITS + " --foo"),
     Bad("no such short option", "usage_unknown_option", "info -x"),

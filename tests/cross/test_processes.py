@@ -1,4 +1,4 @@
-"""What concerns whole processes: Ctrl-C in the middle of a run, a closed pipe, a library of another version."""
+"""What concerns whole processes: Ctrl-C in the middle of a run, a closed pipe, a full disk behind stdout, a library of another version."""
 
 from __future__ import annotations
 
@@ -69,6 +69,31 @@ def test_closed_pipe(languages: list[Language], runs: Runs) -> None:
             process.stdout = None
             said = process.stderr.read()
         assert (process.returncode, said) == (1, b""), language.name
+
+
+def test_no_command(languages: list[Language]) -> None:
+    """Neither word nor a lone -- is a command: the help, and 2."""
+    for line in ([], ["--"]):
+        for language in languages:
+            refused = language.run(*line)
+            assert refused.code == 2 and b"train" in refused.out and refused.err == b"", f"{language.name}, {line}"
+
+
+def test_full_stdout(languages: list[Language], runs: Runs) -> None:
+    """Output that the system does not take is a failure, with the same sentence."""
+    model = str(runs.folder("tiny", "python"))
+    lines = [["--help"], ["--version"], ["info"], ["info", "--json"], ["generate", "--help"]]
+    lines.append(["generate", "--model", model, "--prompt", "x", "--max-new-tokens", "3"])
+    lines.append(["inspect", "--model", model, "--prompt", "x"])
+    for line in lines:
+        for language in languages:
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run(
+                    [*language.command, *line], env=language.environ(), stdout=full, stderr=subprocess.PIPE,
+                    stdin=subprocess.DEVNULL, check=False,
+                )  # fmt: skip
+            want = b"error: stdout: cannot be written: the disk is full\n"
+            assert (done.returncode, done.stderr) == (1, want), f"{language.name}, {' '.join(line)}"
 
 
 def test_library_of_another_abi(languages: list[Language], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	nn "github.com/cuda-nn/cuda-nn/go"
+	"github.com/cuda-nn/cuda-nn/go/internal/files"
 	"github.com/cuda-nn/cuda-nn/go/internal/messages"
 )
 
@@ -30,7 +31,8 @@ type app struct {
 
 // Main runs the command line and returns its exit code: 2 for usage, 1 for a failure, 130 for Ctrl-C.
 func Main(arguments []string, out, stderr io.Writer) (code int) {
-	a := &app{out, stderr, watchInterrupts()}
+	printed := &output{to: out}
+	a := &app{printed, stderr, watchInterrupts()}
 	defer a.interrupts.stop()
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -39,12 +41,22 @@ func Main(arguments []string, out, stderr io.Writer) (code int) {
 		}
 	}()
 	root := a.root()
+	// A first word "--" ends the options of the program, which has come to none.
+	if len(arguments) > 0 && arguments[0] == "--" {
+		arguments = arguments[1:]
+	}
 	if len(arguments) == 0 {
-		_ = root.Help() // to a writer that has gone there is nothing to tell
+		_ = root.Help() // what it could not print, the program does not say either
 		return 2
 	}
 	root.SetArgs(arguments)
-	err := root.Execute()
+	err := unknownCommand(root, arguments[0])
+	if err == nil {
+		err = root.Execute()
+	}
+	if err == nil {
+		err = printed.err
+	}
 	var own *nn.Error
 	switch {
 	case err == nil:
@@ -55,9 +67,27 @@ func Main(arguments []string, out, stderr io.Writer) (code int) {
 		return 1
 	case errors.As(err, &own):
 		return a.fail(own.Text, own.ExitCode)
+	case printed.err != nil:
+		full := messages.CannotWrite("stdout", files.Reason(printed.err))
+		return a.fail(full.Text, full.ExitCode)
 	}
 	internal := messages.Internal(err.Error())
 	return a.fail(internal.Text, internal.ExitCode)
+}
+
+// output is the program's, and the first error of writing to it, which help and version do not report.
+type output struct {
+	to  io.Writer
+	err error
+}
+
+func (o *output) Write(text []byte) (int, error) {
+	if o.err != nil {
+		return 0, o.err
+	}
+	var written int
+	written, o.err = o.to.Write(text)
+	return written, o.err
 }
 
 func (a *app) fail(sentence string, code int) int {
@@ -81,17 +111,30 @@ func (a *app) root() *cobra.Command {
 	commands := []*cobra.Command{
 		a.bench(), a.eval(), a.generate(), a.info(), a.initialise(), a.inspect(), a.logits(), a.prepare(), a.quantize(), a.train(),
 	}
-	var known []string
 	for _, command := range commands {
 		checked(command)
 		command.Flags().SortFlags = false
 		root.AddCommand(command)
-		known = append(known, command.Name())
 	}
-	root.RunE = func(_ *cobra.Command, arguments []string) error {
-		return messages.UsageUnknownCommand(arguments[0], strings.Join(known, ", "))
-	}
+	root.RunE = func(root *cobra.Command, arguments []string) error { return unknownCommand(root, arguments[0]) }
 	return root
+}
+
+// unknownCommand is the error when a line's first word is none of the commands. Asked before --help is obeyed.
+func unknownCommand(root *cobra.Command, word string) error {
+	if strings.HasPrefix(word, "-") {
+		return nil
+	}
+	var known []string
+	for _, command := range root.Commands() {
+		if command.Name() == word {
+			return nil
+		}
+		if !command.Hidden {
+			known = append(known, command.Name())
+		}
+	}
+	return messages.UsageUnknownCommand(word, strings.Join(known, ", "))
 }
 
 // checked has a command refuse, before it runs, what is wrong with its line: values in the order in which their options

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from nn import __version__, messages
+from nn import __version__, files, messages
 from nn.cli.common import Interrupted
 from nn.cli.options import EXPECTED
 from nn.errors import NNError
@@ -42,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         import nn.cli.commands  # noqa: F401  registers the subcommands
 
-        status = app.main(list(arguments) if arguments is not None else None, PROGRAM, standalone_mode=False)
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        # A first word "--" ends the options of the program, which has come to none.
+        status = app.main(words[1:] if words[:1] == ["--"] else words, PROGRAM, standalone_mode=False)
         sys.stdout.flush()
         return int(status) if isinstance(status, int) else 0
     except NNError as error:
@@ -56,8 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
+    except OSError as error:
+        # Files have their sentence from nn.files, so this is the output of the program.
+        _drop_output()
+        return _fail(messages.cannot_write(path="stdout", reason=files.reason(error)))
     except MemoryError:
         return _fail(messages.out_of_memory())
     except Exception as error:
@@ -88,6 +94,11 @@ def usage_sentence(error: click.UsageError) -> NNError:
 
 def _option(parameter: click.Parameter | None) -> str:
     return max(parameter.opts, key=len) if parameter is not None and parameter.opts else "an option"
+
+
+def _drop_output() -> None:
+    """What is still to be written goes nowhere, or the interpreter would fail on it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(error: NNError) -> int:

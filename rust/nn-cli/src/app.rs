@@ -44,7 +44,11 @@ enum Command {
 
 /// Runs the command line and returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    // A first word "--" ends the options of the program, which has come to none.
+    if arguments.get(1).is_some_and(|word| word == "--") {
+        arguments.remove(1);
+    }
     let command = App::command();
     let parsed = Line::of(&command, &arguments).and_then(|line| {
         let matches = command.try_get_matches_from(line.words)?;

@@ -164,7 +164,7 @@ pub fn print(text: &str) -> Outcome {
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     written.map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::NoReader,
-        _ => Failure::Error(files::cannot_write(Path::new("stdout"), &error)),
+        _ => Failure::Error(messages::cannot_write("stdout", &files::reason(&error))),
     })
 }
 
