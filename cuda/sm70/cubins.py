@@ -1,10 +1,11 @@
 """Compiles the kernels that libcunn-sm70.so launches, with NVRTC 12.9, for sm_70, which newer CUDA compilers dropped.
 
-    python cubins.py --out FOLDER [--arch sm_70] OBJECT...
+    python cubins.py --out FOLDER [--arch sm_70] [--check] OBJECT...
 
 OBJECT, UNIT.cu.o or the like, is what the C++ compiler made of kernels/UNIT.cu with CUNN_DRIVER_HOST: it holds the name of
 every kernel that is launched, as kernel_name() spells it. Each unit that launches any becomes FOLDER/UNIT.cubin;
-FOLDER/modules.cpp embeds them and maps the names to symbols (modules.h).
+FOLDER/modules.cpp embeds them and maps the names to symbols (modules.h). --check compiles them once more, elsewhere, and compares:
+the same sources give the same bytes.
 
 Needs the wheels nvidia-cuda-nvrtc-cu12==12.9.86 and nvidia-cuda-runtime-cu12==12.9.79 (cuda_fp16.h, cuda_bf16.h); no driver.
 """
@@ -15,6 +16,7 @@ import argparse
 import ctypes
 import re
 import sysconfig
+import tempfile
 from pathlib import Path
 
 CUDA = Path(__file__).resolve().parents[1]
@@ -113,19 +115,36 @@ class Nvrtc:
 
 def compile_unit(nvrtc: Nvrtc, unit: str, names: list[str], folder: Path, arch: str, *more: str) -> tuple[bytes, list[str], str]:
     """Nvrtc.compile of the kernels that a unit launches; copy_device_sources(folder / "device") has been called."""
-    flags = [f"--gpu-architecture={arch}", "--std=c++17", "--fmad=false", "-default-device", "-w", *more,
+    # Names of what has internal linkage are made of random numbers where there is no seed: other bytes in every run.
+    flags = [f"--gpu-architecture={arch}", "--std=c++17", "--fmad=false", "-default-device", "-w", f"--frandom-seed={unit}", *more,
              f"-I{folder / 'device' / 'std'}", f"-I{folder / 'device' / 'kernels'}", f"-I{nvrtc.include}"]  # fmt: skip
     source = f'#include "{unit}.cu"\nusing namespace cunn;\nusing namespace cunn::cuda;\n'  # names leave out the nearest scope
     return nvrtc.compile(source, f"{unit}.nvrtc.cu", flags, [expression(name) for name in names])
+
+
+def check(nvrtc: Nvrtc, objects: list[Path], folder: Path, arch: str) -> None:
+    """Ends the program where a unit's cubin in the folder is not what another compilation makes."""
+    with tempfile.TemporaryDirectory() as elsewhere:
+        copy_device_sources(Path(elsewhere) / "device")
+        for path in objects:
+            unit = path.name.split(".")[0]
+            cubin, _, _ = compile_unit(nvrtc, unit, kernel_names(path), Path(elsewhere), arch)
+            if cubin != (folder / f"{unit}.cubin").read_bytes():
+                raise SystemExit(f"{unit}.cubin has other bytes the second time")
+            print(f"{unit}.cubin has the same {len(cubin)} bytes the second time")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--arch", default="sm_70")
+    parser.add_argument("--check", action="store_true", help="compare with what lies in FOLDER")
     parser.add_argument("objects", nargs="+", type=Path, metavar="OBJECT")
     options = parser.parse_args()
     nvrtc = Nvrtc()
+    if options.check:
+        check(nvrtc, options.objects, options.out, options.arch)
+        return
     folder = options.out.resolve()
     copy_device_sources(folder / "device")
     modules, entries, embedded = [], [], []
