@@ -1,4 +1,4 @@
-"""What concerns whole processes: Ctrl-C in the middle of a run, output that nobody takes, a library of another version."""
+"""What concerns whole processes: Ctrl-C during a run, output that nobody takes, a library of another version."""
 
 from __future__ import annotations
 
