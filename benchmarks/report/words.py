@@ -121,23 +121,24 @@ def _agreement(view: View) -> list[Text | None]:
 
 
 def _conclusion(view: View) -> Text | None:
-    models = [one for one in view["agreement"] if one["group"] == "model" and one["case"].startswith("small")]
+    """From the cases of `small` that have rounds enough to say it."""
+    models = [one for one in view["agreement"] if one["case"] in PROMISES and one["case"].startswith("small")]
     loops = _factors(view, "loops", language="python")
     if not models or not loops:
         return None
     worst = max(models, key=lambda one: one["spread"])
     slower = geometric_mean([one["value"] for one in loops])
     equal = worst["spread"] <= NEAR
-    apart = units.percent(worst["spread"])
+    apart, most = units.percent(worst["spread"]), units.percent(worst["spread_high"])
     title = _title(view, worst["case"])
     present = [_named(row["language"]) for row in worst["languages"]]
     return {
         "en": f"Python's own loops take {units.factor(slower)} as long as Rust's, but with the kernels shared "
-        + (f"every case of `small` is equal in {_join(present)} within {apart}." if equal
-           else f"{_join(present)} are at most {apart} apart on `small` ({title['en']})."),
+        + (f"`small` is equally fast in {_join(present)}, within {apart} (95%: at most {most})." if equal
+           else f"{_join(present)} are at most {apart} apart on `small` ({title['en']}; 95%: at most {most})."),
         "jp": f"Python のループは Rust の {units.factor(slower)} の時間がかかりますが、カーネルを共有すると "
-        + (f"`small` の全ケースで {'・'.join(present)} の差は {apart} 以内です。" if equal
-           else f"`small` での {'・'.join(present)} の差は最大 {apart}({title['jp']})です。"),
+        + (f"`small` は {'・'.join(present)} で同じ速さで、差は {apart} 以内(95%:最大 {most})です。" if equal
+           else f"`small` での {'・'.join(present)} の差は最大 {apart}({title['jp']}、95%:最大 {most})です。"),
     }  # fmt: skip
 
 

@@ -134,7 +134,7 @@ def test_only_languages_that_were_measured_are_named() -> None:
     two["rows"] = [row for row in two["rows"] if row["language"] != "go"]
     shown = view(derived(two))
     texts = [text["en"] for text in words.insights(shown)] + [part["body"]["en"] for part in words.learned(shown)]
-    assert any("equal in Python and Rust" in text for text in texts)
+    assert any("equally fast in Python and Rust," in text for text in texts)
     assert not any("Go" in text or "all languages" in text for text in texts)
 
 
@@ -163,8 +163,8 @@ def test_every_figure_of_the_sentences_is_measured(shown: View) -> None:
         assert changed or not about_go
     equal = words.learned(shown)[0]["body"]["en"]
     apart = words.learned(view(derived(slow)))[0]["body"]["en"]
-    assert "is equal in Python, Rust and Go within" in equal
-    assert "is equal in" not in apart
+    assert "`small` is equally fast in Python, Rust and Go, within" in equal
+    assert "equally fast" not in apart
 
 
 def test_both_languages_say_the_same_figures(shown: View) -> None:
