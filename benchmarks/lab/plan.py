@@ -13,8 +13,6 @@ QUICK_PROCESSES = ("startup_tiny",)
 SCALAR_CASES = ("matmul_512", "softmax_512x32000", "silu_65536", "rmsnorm_512x768")
 """Where the scalar build of the kernels is timed: the mission's four operations, in one language, since the code that
 runs is the same in all three."""
-
-
 OPERATIONS = ("adamw", "attention", "cross_entropy", "matmul", "rmsnorm", "silu", "softmax", "swiglu")
 """Kinds that there are loops and libraries for."""
 THREADED = ("matmul", "attention")
@@ -41,7 +39,6 @@ QUICK = Pace(rounds=2, seconds=0.05, samples=10, warmup=0.02, processes=2, fixed
 
 Turn = tuple[int, list[str]]
 """How many threads, and the rows that are timed with so many."""
-
 
 ONCE = ("reference", "cpu-scalar")
 """Rows that take tens of times as long as what they are beside, for which the first round is enough."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.lab import results
-from benchmarks.lab.harnesses import ROOT
+from benchmarks.lab.harnesses import PEERS, ROOT
 from benchmarks.lab.results import derived
 from benchmarks.report import compare, titles, units, words
 from benchmarks.report.__main__ import main
@@ -353,6 +353,12 @@ def test_amounts() -> None:
     assert units.factor(2716.0) == "2,716×"
     assert units.percent(0.0123) == "1.2%"
     assert units.percent(0.87) == "87%"
+
+
+def test_every_peer_has_a_name_and_a_language() -> None:
+    assert {f"peer-{name}" for name in PEERS} <= set(words.PEERS)
+    assert set(words.PEERS) <= set(titles.ROWS)
+    assert set(words.PEERS.values()) <= set(titles.LANGUAGES)
 
 
 def test_geometric_mean() -> None:
