@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks.lab import results, spread, statistics
 from benchmarks.report import titles, units
+from benchmarks.report.words import DISTURBED
 
 LEAST = 0.02
 """A smaller change than this is not reported: alignment and layout of another build do as much."""
@@ -90,6 +91,13 @@ def report(old: results.Result, new: results.Result) -> str:
     lines = [f"# {old['name']} ({old.get('commit')}) to {new['name']} ({new.get('commit')})", ""]
     if old["machine"].get("system") != new["machine"].get("system"):
         lines += [f"Another system: {old['machine'].get('system')} then, {new['machine'].get('system')} now.", ""]
+    for which, result in (("old", old), ("new", new)):
+        disturbed = sum(bool({"busy", "stolen"} & set(row["noise"])) for row in result["rows"])
+        if disturbed > DISTURBED * len(result["rows"]):
+            lines += [
+                f"The machine was not quiet in the {which} run: {disturbed} of {len(result['rows'])} rows are flagged.",
+                "",
+            ]
     every = changes(old, new)
     moved = [change for change in every if change.beyond_noise]
     slower = sum(change.ratio > 1 for change in moved)

@@ -12,7 +12,7 @@ Text = dict[str, str]
 """{"en": ..., "jp": ...}"""
 
 DISTURBED = 0.2
-"""With more than this share of rows flagged as busy or stolen the words begin with a warning."""
+"""With more than this share of rows flagged as busy or stolen the words, and a comparison, begin with a warning."""
 
 NEAR = 0.02
 """Languages within this, round by round, are called equal; it is what the project promises for `small`."""

@@ -183,6 +183,9 @@ def test_a_disturbed_run_says_so_first(shown: View) -> None:
         row["others"] = 0.5
     texts = words.insights(view(derived(busy)))
     assert texts[0]["en"].startswith("The machine was not quiet: ")
+    compared = compare.report(derived(example()), derived(busy))
+    assert f"not quiet in the new run: {len(busy['rows'])} of {len(busy['rows'])} rows" in compared
+    assert "not quiet in the old run" not in compared
     assert words.learned(view(derived(busy)))[0]["body"]["en"].startswith("The machine was not quiet: ")
 
 
