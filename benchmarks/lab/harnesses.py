@@ -69,8 +69,8 @@ class Harness(ABC):
 
 class PythonHarness(Harness):
     def __init__(self) -> None:
-        super().__init__("python", [sys.executable, "-m", "pytest", "-q", "--no-header", "benchmarks/python"],
-                         [sys.executable, "-m", "nn"])  # fmt: skip
+        pytest = [sys.executable, "-m", "pytest", "-p", "pytest_benchmark.plugin", "-q", "--no-header"]
+        super().__init__("python", [*pytest, "benchmarks/python"], [sys.executable, "-m", "nn"])
 
     def prepare(self) -> None:
         for module, package in (
@@ -80,6 +80,7 @@ class PythonHarness(Harness):
             if importlib.util.find_spec(module) is None:
                 raise SkippedError(f"Python lacks {package}")
         self.environment["PYTHONHASHSEED"] = "0"
+        self.environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # those installed beside it take a second to import
         compiler = shutil.which(os.environ.get("CC", "cc"))
         if compiler is None:
             return  # allocations are then not counted

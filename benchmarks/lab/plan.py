@@ -139,7 +139,7 @@ def weight(case: Case, pace: Pace, available: int, quick: bool) -> float:
     return 3 * sum(START + len(rows) * seconds for _, rows in due)
 
 
-START = 1.0
+START = 0.7
 """Seconds until a program is ready to time, on average over the languages."""
 
 
