@@ -95,9 +95,8 @@ def disturbed(rng: np.random.Generator, sizes: Samples, rounds: int, within: flo
 @pytest.mark.parametrize("rounds", [3, 8])
 @pytest.mark.parametrize(("within", "slow"), [(0.005, 0.0), (0.03, 0.0), (0.01, 0.05), (0.01, 0.15)])
 def test_a_rerun_lies_in_the_intervals(rounds: int, within: float, slow: float) -> None:
-    """Of 30 cases with three rows each, in 20 pairs of runs, at least 90% of the second run's medians lie in the first
-    one's intervals: the median of a run of 1,800 has to, and a bootstrap of three rounds holds about 65%. Disturbances
-    of a round are 1% in the middle case, from 0.2% to 5%."""
+    """30 cases with three rows each, 20 pairs of runs: at least 90% of the second runs' 1,800 medians lie in the first
+    ones' intervals. Disturbances of a round are 1% in the middle case, from about 0.2% to 5%."""
     rng = np.random.default_rng(rounds)
     held = 0
     widths = []
