@@ -35,7 +35,7 @@ from pathlib import Path
 
 CUDA = Path(__file__).resolve().parents[2]
 KERNELS = CUDA / "kernels"  # main() makes it a copy, so that the tree may change under a long run
-# A header's mutants are built through one of the files that include it.
+# A header's mutants are built through a file that includes it, launch.cuh's through the first of two that notices.
 INCLUDED_BY = {
     "attention.cuh": "attention.cu",
     "attention_mma.cuh": "attention.cu",
@@ -45,7 +45,7 @@ INCLUDED_BY = {
     "gemm.cuh": "gemm.cu",
     "gemm_fma.cuh": "gemm.cu",
     "gemm_mma.cuh": "gemm.cu",
-    "launch.cuh": "embedding.cu",
+    "launch.cuh": "embedding.cu elementwise.cu",
     "ordered_sum.cuh": "loss.cu",
     "rows.cuh": "softmax.cu",
     "top_k.cuh": "softmax.cu",
@@ -237,9 +237,20 @@ class Build:
         return (who if done.returncode != 0 else ""), seconds
 
 
-def unit_of(mutant: Mutant) -> str:
-    """The file that is compiled for a mutant."""
-    return INCLUDED_BY.get(mutant.path.name, mutant.path.name)
+def units_of(mutant: Mutant) -> list[str]:
+    """The files that are compiled for a mutant, one after the other until something notices."""
+    return INCLUDED_BY.get(mutant.path.name, mutant.path.name).split()
+
+
+def judge(build: Build, mutant: Mutant, cpu: list[str], work: Path) -> str:
+    """What noticed the mutant, or an empty text."""
+    for unit in units_of(mutant):
+        library = build.library(unit, mutant, work)
+        if library is None:
+            return REFUSED
+        if found := build.notices(library, unit, cpu, work):
+            return found
+    return ""
 
 
 class Verdicts:
@@ -256,8 +267,8 @@ class Verdicts:
         return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in files)).hexdigest()
 
     def key(self, mutant: Mutant) -> str:
-        unit, seen = unit_of(mutant), {}
-        waiting = [unit]
+        seen: dict[str, str] = {}
+        waiting = units_of(mutant)
         while waiting:
             path = KERNELS / waiting.pop()
             if path.name not in seen and path.exists():
@@ -306,12 +317,10 @@ def main() -> int:
     for mutant in mutants:
         key = (mutant.path.name, mutant.kind, mutant.text())
         where = f"{mutant.path.name}:{mutant.line}"
-        build, unit, work = builds[mutant.kind], unit_of(mutant), options.work.resolve()
         verdict = verdicts.known.get(verdicts.key(mutant), "")
         if not verdict:
-            library = build.library(unit, mutant, work)
             try:
-                verdict = REFUSED if library is None else build.notices(library, unit, cpu, work)
+                verdict = judge(builds[mutant.kind], mutant, cpu, options.work.resolve())
             except NotJudged as why:
                 wrong += 1
                 print(f"{where}: NOT JUDGED, {why}: {mutant.text()}", flush=True)
