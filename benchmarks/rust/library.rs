@@ -8,7 +8,8 @@ use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2, Zip,
 use nn_core::Result;
 use nn_core::json_fields::Fields;
 
-use crate::naive::{Loops, size};
+use crate::naive::Loops;
+use crate::protocol::size;
 
 /// Tells matrixmultiply its threads (0: all) and returns how many; before it is used.
 pub fn use_threads(threads: usize) -> usize {

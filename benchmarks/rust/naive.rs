@@ -14,6 +14,8 @@ use std::rc::Rc;
 use nn_core::Result;
 use nn_core::json_fields::Fields;
 
+use crate::protocol::size;
+
 /// Inner steps that a run does at most, or else a single row.
 const STEPS: usize = 50_000_000;
 
@@ -57,11 +59,6 @@ pub fn loops(case: &Fields, inputs: Vec<Vec<f32>>) -> Result<Option<Loops>> {
         "swiglu" => swiglu(inputs),
         _ => return Ok(None),
     }))
-}
-
-/// A size of a case.
-pub fn size(case: &Fields, name: &str) -> Result<usize> {
-    Ok(usize::try_from(case.integer(name)?).unwrap_or(0))
 }
 
 fn some(rows: usize, steps_per_row: usize) -> usize {

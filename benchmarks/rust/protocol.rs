@@ -7,9 +7,6 @@ use nn_core::files;
 use nn_core::json_fields::Fields;
 use nn_core::json_strict::{Json, Object, loads_object};
 
-/// Every row that a case may have here.
-pub const ROWS: [&str; 6] = ["naive", "library", "reference", "cpu", "cpu-scalar", "cuda"];
-
 /// How a row is timed: BENCH_SECONDS, BENCH_SAMPLES, BENCH_LONG_SAMPLES (at least and by default 4) where so
 /// many runs would take longer, BENCH_WARMUP in seconds, BENCH_THREADS (0: all).
 #[derive(Clone, Copy, Debug)]
@@ -46,13 +43,14 @@ impl Case {
 }
 
 impl Protocol {
+    /// `known` are the rows that a case may have in this program.
+    ///
     /// Errors: a variable that asks for what there is not, and those of the case file.
-    pub fn of_environment() -> Result<Asked, String> {
+    pub fn of_environment(known: &[&str]) -> Result<Asked, String> {
         let file = env::var("BENCH_CASES_FILE")
             .ok()
             .filter(|file| !file.is_empty());
-        let file = file
-            .unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../cases.json").to_string());
+        let file = file.unwrap_or_else(|| crate::CASES.to_string());
         let cases = read_cases(&file).map_err(|error| error.to_string())?;
         let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
         let asked = list("BENCH_CASES", &names)?;
@@ -61,7 +59,7 @@ impl Protocol {
             .filter_map(|name| cases.iter().find(|case| case.name == *name));
         Ok(Asked {
             cases: chosen.cloned().collect(),
-            rows: list("BENCH_ROWS", &ROWS)?,
+            rows: list("BENCH_ROWS", known)?,
             out: env::var("BENCH_OUT").ok().filter(|out| !out.is_empty()),
             protocol: Self {
                 seconds: number("BENCH_SECONDS", 1.0)?,
@@ -73,6 +71,11 @@ impl Protocol {
             },
         })
     }
+}
+
+/// A size of a case.
+pub fn size(case: &Fields, name: &str) -> nn_core::Result<usize> {
+    Ok(usize::try_from(case.integer(name)?).unwrap_or(0))
 }
 
 fn read_cases(file: &str) -> nn_core::Result<Vec<Case>> {
