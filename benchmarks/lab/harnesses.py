@@ -141,6 +141,23 @@ class RustHarness(Harness):
         build(["cargo", "build", "--locked", "--release", "-p", "nn-cli"], ROOT, "nn-rs")
 
 
+class CandleHarness(Harness):
+    """benchmarks/peers/candle: a program of its own, built at the first use with what it needs from crates.io."""
+
+    def __init__(self) -> None:
+        super().__init__("rust", [str(BUILD / "peer-candle" / "release" / "peer-candle")])
+
+    def prepare(self) -> None:
+        need("cargo", "install Rust (https://rustup.rs)")
+        target = ["--target-dir", str(BUILD / "peer-candle")]
+        try:
+            build(
+                ["cargo", "build", "--locked", "--release", *target], ROOT / "benchmarks" / "peers" / "candle", "candle"
+            )
+        except HarnessError as reason:
+            raise SkippedError(f"cannot be built: {str(reason).splitlines()[-1]}") from None
+
+
 class GoHarness(Harness):
     def __init__(self) -> None:
         test = BUILD / "go.test"
@@ -190,6 +207,8 @@ class NativeHarness(Harness):
 PEERS: dict[str, Callable[[], Harness]] = {
     "torch": partial(PeerHarness, "torch"),
     "jax": partial(PeerHarness, "jax"),
+    "candle": CandleHarness,
+    "llamacpp": partial(PeerHarness, "llamacpp"),
 }
 HARNESSES: dict[str, Callable[[], Harness]] = {"python": PythonHarness, "rust": RustHarness, "go": GoHarness}
 

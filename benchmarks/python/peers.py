@@ -8,7 +8,9 @@ are, where the framework can; `name` says where it makes new ones in every run.
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,17 @@ from numpy.typing import NDArray
 
 from naive import Inputs, Loops
 
-PEERS = {"peer-torch": "torch", "peer-jax": "jax"}
+PEERS = {"peer-torch": "torch", "peer-jax": "jax", "peer-llamacpp": "llama_cpp"}
 """Row: the module that has to be importable."""
+
+CALLED = {"peer-torch": "PyTorch", "peer-jax": "JAX", "peer-llamacpp": "llama.cpp by llama-cpp-python"}
+
+MODELS = {
+    "peer-torch": ("decode", "forward", "moe_layer", "prefill", "train"),
+    "peer-jax": (),
+    "peer-llamacpp": ("decode", "forward", "prefill"),
+}
+"""Row: the kinds of whole models that are written here; llama.cpp is asked for nothing else."""
 
 SHAPED = ("attention", "cross_entropy", "matmul", "rmsnorm", "silu", "softmax", "swiglu")
 
@@ -36,13 +47,39 @@ IN_PLACE = ("adamw", "matmul", "silu", "softmax", "swiglu")
 def name(row: str, kind: str) -> str:
     """The framework with its version, and whether it makes its outputs anew in every run of this kind."""
     module: Any = importlib.import_module(PEERS[row])
-    called = {"torch": "PyTorch", "jax": "JAX"}[PEERS[row]] + f" {module.__version__}"
-    return called if row == "peer-torch" and kind in IN_PLACE else f"{called} (new outputs in every run)"
+    called = f"{CALLED[row]} {module.__version__}"
+    if kind in MODELS[row] or (row == "peer-torch" and kind in IN_PLACE):
+        return called
+    return f"{called} (new outputs in every run)"
+
+
+def threads(row: str, asked: int) -> int:
+    """How many a row has where so many are asked for (0: all): XLA takes one for each processor that the process is
+    bound to, whatever it is told."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return available if row == "peer-jax" else asked or available
 
 
 def does(row: str, kind: str) -> bool:
-    """Whether the operation is written here for a framework: JAX has no optimizer of its own."""
-    return kind in SHAPED or (kind == "adamw" and row == "peer-torch")
+    """Whether a kind is written here for a framework: JAX has no optimizer of its own."""
+    if kind in MODELS[row]:
+        return True
+    return row != "peer-llamacpp" and (kind in SHAPED or (kind == "adamw" and row == "peer-torch"))
+
+
+@dataclass
+class Model:
+    """`run` does a case's work once; `output` is that of `nn.bench`."""
+
+    run: Callable[[], None]
+    output: Callable[[], bytes]
+
+
+def model(row: str, case: Fields, threads: int) -> Model:
+    """A case of a whole model by a framework, from the weights and inputs that the library's has."""
+    of_row: Any = importlib.import_module({"peer-torch": "torch_model", "peer-llamacpp": "llamacpp_model"}[row])
+    made: Model = of_row.model(case, threads)
+    return made
 
 
 def loops(row: str, case: Fields, inputs: Inputs, threads: int) -> Loops:

@@ -10,7 +10,7 @@ from nn import files
 from nn.json_fields import Fields
 from nn.json_strict import loads_object
 
-ROWS = ("naive", "library", "reference", "cpu", "cpu-scalar", "cuda", "peer-torch", "peer-jax")
+ROWS = ("naive", "library", "reference", "cpu", "cpu-scalar", "cuda", "peer-torch", "peer-jax", "peer-llamacpp")
 
 
 class ProtocolError(Exception):

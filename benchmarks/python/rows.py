@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -83,6 +82,8 @@ class Rows:
 
     def subject(self, case: Fields, row: str) -> Subject:
         """Errors: AssertionError when its output is wrong."""
+        if row in peers.PEERS and case.string("kind") in peers.MODELS[row]:
+            return self._model_of_a_peer(case, row)
         if row in ("naive", "library", *peers.PEERS):
             return self._plain(case, row)
         backend = self._open(row)
@@ -137,8 +138,11 @@ class Rows:
 
     def _plain(self, case: Fields, row: str) -> Subject:
         expected = self.expected(case)
+        several = row == "library" and case.string("kind") in BLAS_KINDS
+        threads = self.protocol.threads if several else 1
         if row in peers.PEERS:
-            loops = peers.loops(row, case, expected.inputs, self.protocol.threads or available())
+            threads = peers.threads(row, self.protocol.threads)
+            loops = peers.loops(row, case, expected.inputs, threads)
         else:
             kinds = naive.KINDS if row == "naive" else library.KINDS
             loops = kinds[case.string("kind")](case, expected.inputs)
@@ -147,20 +151,24 @@ class Rows:
         implementation = {"naive": "Python loops", "library": f"NumPy {np.__version__}"}.get(row) or peers.name(
             row, case.string("kind")
         )
-        several = row in peers.PEERS or (row == "library" and case.string("kind") in BLAS_KINDS)
-        threads = self.protocol.threads if several else 1
         return Subject(
             loops.run, loops.share, expected.units, expected.unit, implementation, threads, "", None, True, lambda: None
+        )
+
+    def _model_of_a_peer(self, case: Fields, row: str) -> Subject:
+        expected, kind = self.expected(case), case.string("kind")
+        threads = peers.threads(row, self.protocol.threads)
+        peer = peers.model(row, case, threads)
+        start = peer.output() if kind == "train" else b""
+        peer.run()
+        checks.compare_model(case, peer.output(), expected.output, start)
+        return Subject(
+            peer.run, 1.0, expected.units, expected.unit, peers.name(row, kind), threads, "", None, True, lambda: None
         )
 
     def _open(self, row: str) -> Backend:
         isa = "scalar" if row == "cpu-scalar" else None
         return open_backend(DEVICES[row], threads=self.protocol.threads, isa=isa)
-
-
-def available() -> int:
-    """Processors that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def plan(subject: Subject, protocol: Protocol) -> tuple[int, int]:
