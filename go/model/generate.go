@@ -181,7 +181,7 @@ func (g *Generator) prefillChunk(known []int, start, newLen int) error {
 // Step is the next token of each sequence, Ended for one that has ended (the end token itself is not reported). The
 // slice is overwritten by the next step.
 func (g *Generator) Step() ([]int, error) {
-	err := tensor.First(g.step.Call(), g.Backend.Download(tensor.Bytes(g.ids32), g.IDs, 0))
+	err := tensor.First(g.step.Run(), g.Backend.Download(tensor.Bytes(g.ids32), g.IDs, 0))
 	if err == nil && g.EosID >= 0 { // else no token ends a sequence: Finished stays zero
 		err = g.Backend.Download(tensor.Bytes(g.finished32), g.Finished, 0)
 	}

@@ -20,8 +20,8 @@ func NewRecordedStep(backend tensor.Backend, model *MoETransformer, run func() e
 	return &RecordedStep{Backend: backend, Model: model, run: run, version: -1}
 }
 
-// Call runs the sequence once.
-func (s *RecordedStep) Call() error {
+// Run runs the sequence once.
+func (s *RecordedStep) Run() error {
 	if s.version != s.Model.WorkspaceVersion() {
 		if err := s.Close(); err != nil {
 			return err

@@ -28,16 +28,16 @@ func TestFailedRecordingIsDropped(t *testing.T) {
 			return backend.Fill(value, 1, 2)
 		})
 		defer step.Close()
-		if err := step.Call(); err != nil {
+		if err := step.Run(); err != nil {
 			t.Fatal(err)
 		}
 		failure = errors.New("half recorded")
-		if err := step.Call(); !errors.Is(err, failure) {
+		if err := step.Run(); !errors.Is(err, failure) {
 			t.Errorf("got %v", err)
 		}
 		failure = nil
 		for range 2 {
-			if err := tensor.First(backend.Fill(value, 1, 0), step.Call()); err != nil {
+			if err := tensor.First(backend.Fill(value, 1, 0), step.Run()); err != nil {
 				t.Fatal(err)
 			}
 			if got, err := tensor.Read[float32](backend, value, 0, 1); err != nil || got[0] != 2 {

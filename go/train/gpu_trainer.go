@@ -116,7 +116,7 @@ func (t *GpuTrainer) Step(ids, targets []int32, lr float64) (LossValues, error) 
 	}
 	var err error
 	if t.Capture {
-		err = t.step.Call()
+		err = t.step.Run()
 	} else {
 		err = t.run()
 	}

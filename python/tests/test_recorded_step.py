@@ -62,12 +62,12 @@ def test_a_recording_that_failed_is_not_launched(device: str) -> None:
             backend.fill(value, 1, 2.0)
 
         step = RecordedStep(backend, model, run)
-        step()
+        step.run()
         fail = True
         with pytest.raises(RuntimeError):
-            step()
+            step.run()
         fail = False
-        step()
+        step.run()
         assert backend.download(value)[0] == 2.0
         step.close()
 

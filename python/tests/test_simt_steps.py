@@ -80,7 +80,7 @@ def decode(device: str, sampling: Sampling) -> tuple[NDArray[np.int32], list[NDA
             patch.setattr(backend, "upload", noted_upload)
             patch.setattr(backend, "download", noted_download)
             for _ in range(NEW):
-                generator._step()
+                generator._step.run()
         assert crossed == [], f"{device}: a decode step moved data: {crossed}"
         last = backend.download(generator.ids)
         positions = backend.download(generator.cache.positions)

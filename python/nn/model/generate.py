@@ -120,7 +120,7 @@ class Generator:
 
     def step(self) -> list[int | None]:
         """The next token of each sequence, None for one that has ended (the end token itself is not reported)."""
-        self._step()
+        self._step.run()
         ids: list[int | None] = self._read_ids().tolist()
         if self.eos_id < 0:  # no token ends a sequence: `finished` stays zero
             return ids

@@ -20,7 +20,8 @@ class RecordedStep:
         self._graph: Graph | None = None
         self._version = -1
 
-    def __call__(self) -> None:
+    def run(self) -> None:
+        """Runs the sequence once."""
         if self._version != self.model.workspace_version():
             self.close()
             self._run()

@@ -59,7 +59,7 @@ class GpuTrainer:
         self.load(ids, targets)
         self.backend.upload(self.optimizer.lr, np.asarray([lr], dtype=np.float32))
         if self.capture:
-            self._step()
+            self._step.run()
         else:
             self._run()
         return self.losses()
