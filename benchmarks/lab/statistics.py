@@ -62,7 +62,8 @@ def noise(
 
 def by_chance(values: Sequence[float], share: float = 0.05) -> list[bool]:
     """Which of many probabilities are too small for chance (Benjamini and Hochberg 1995): of those that are named, this
-    share at most is expected to be. Holds for figures that are disturbed together (Benjamini and Yekutieli 2001)."""
+    share at most is expected to be. Proved for independent figures; for ours, which are disturbed together, the
+    simulation of `compare` holds it."""
     order = np.argsort(values)
     passed = np.flatnonzero(np.asarray(values)[order] <= share * np.arange(1, len(values) + 1) / max(1, len(values)))
     named = set(order[: passed[-1] + 1].tolist()) if len(passed) else set()

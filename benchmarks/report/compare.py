@@ -10,7 +10,8 @@ from benchmarks.report import titles, units
 from benchmarks.report.words import DISTURBED
 
 LEAST = 0.02
-"""A smaller change than this is not reported: alignment and layout of another build do as much."""
+"""Two runs of rows that are no further apart than this are called the same: alignment and layout of another build do
+as much."""
 CHANCE = 0.05
 """Of the rows that are named, this share at most is expected to be there by chance."""
 
@@ -18,8 +19,8 @@ CHANCE = 0.05
 @dataclass(frozen=True)
 class Change:
     """`ratio` is new over old, with its interval; `chance` the probability of at least as large a difference between
-    two runs of the same thing; `within` when the new median lies in the old one's interval; `doubtful` when either side
-    was flagged as noisy; `beyond_noise` when it is named among all rows (see `changes`)."""
+    two runs of rows that are at most LEAST apart; `within` when the new median lies in the old one's interval;
+    `doubtful` when either side was flagged as noisy; `beyond_noise` when it is named among all rows (see `changes`)."""
 
     key: tuple[str, str, str, int]
     old: float
@@ -37,7 +38,8 @@ def changes(old: results.Result, new: results.Result) -> list[Change]:
     """Rows that both have, largest change first.
 
     Among many rows some differ by chance: those are named whose probabilities are too small for that (Benjamini and
-    Hochberg), and whose change is not tiny.
+    Hochberg). What is tested is what is reported, a change beyond LEAST: a filter behind the test would leave the noise
+    that certain but tiny changes let through.
     """
     before = {results.key(row): row for row in old["rows"]}
     then, now = _cases(old), _cases(new)
@@ -47,10 +49,7 @@ def changes(old: results.Result, new: results.Result) -> list[Change]:
         if results.key(row) in before and then[row["case"]] == now[row["case"]]
     ]
     chances = statistics.by_chance([change.chance for change in found], CHANCE)
-    named = [
-        replace(change, beyond_noise=not chance and abs(change.ratio - 1) > LEAST)
-        for change, chance in zip(found, chances, strict=True)
-    ]
+    named = [replace(change, beyond_noise=not chance) for change, chance in zip(found, chances, strict=True)]
     return sorted(named, key=lambda change: -max(change.ratio, 1 / change.ratio))
 
 
@@ -58,8 +57,8 @@ def _change(was: results.Row, row: results.Row) -> Change:
     ratio = row["median"] / was["median"]
     error, degrees = spread.both((was["error"], was["degrees"]), (row["error"], row["degrees"]))
     low, high = spread.around(ratio, error, degrees)
-    same = math.log(ratio) == 0
-    chance = 1.0 if same else spread.two_sided(math.log(ratio) / error, degrees) if error else 0.0
+    beyond = max(0.0, abs(math.log(ratio)) - math.log1p(LEAST))
+    chance = spread.two_sided(beyond / error, degrees) if error else float(beyond == 0)
     within = was["low"] <= row["median"] <= was["high"]
     doubtful = bool(row["noise"] or was["noise"])
     return Change(results.key(row), was["median"], row["median"], ratio, low, high, chance, within, doubtful)

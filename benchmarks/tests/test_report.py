@@ -134,7 +134,7 @@ def test_only_languages_that_were_measured_are_named() -> None:
     two["rows"] = [row for row in two["rows"] if row["language"] != "go"]
     shown = view(derived(two))
     texts = [text["en"] for text in words.insights(shown)] + [part["body"]["en"] for part in words.learned(shown)]
-    assert any("equally fast in Python and Rust," in text for text in texts)
+    assert any("Python and Rust are equally fast" in text for text in texts)
     assert not any("Go" in text or "all languages" in text for text in texts)
 
 
@@ -163,8 +163,36 @@ def test_every_figure_of_the_sentences_is_measured(shown: View) -> None:
         assert changed or not about_go
     equal = words.learned(shown)[0]["body"]["en"]
     apart = words.learned(view(derived(slow)))[0]["body"]["en"]
-    assert "`small` is equally fast in Python, Rust and Go, within" in equal
+    assert "Python, Rust and Go are equally fast in the training step and in decoding of `small`" in equal
     assert "equally fast" not in apart
+
+
+def test_equally_fast_is_said_of_intervals() -> None:
+    """Medians that agree in rounds that do not are no sign of equal languages."""
+    doubtful = copy.deepcopy(example())
+    for row in doubtful["rows"]:
+        if row["case"] == "small_decode_128" and row["language"] == "python" and row["row"] == "cpu":
+            row["rounds"] = [
+                [by * sample for sample in one] for by, one in zip((0.95, 1, 1.05), row["rounds"], strict=True)
+            ]
+    shown = view(derived(doubtful))
+    (decode,) = [one for one in shown["agreement"] if one["case"] == "small_decode_128"]
+    assert decode["spread"] < words.NEAR < decode["spread_high"]
+    text = words.learned(shown)[0]["body"]
+    apart, most = (units.percent(decode[field]) for field in ("spread", "spread_high"))
+    assert "equally fast" not in text["en"]
+    assert "同じ速さ" not in text["jp"]
+    assert f"Python, Rust and Go are {apart} apart (95%: at most {most}) in decoding of `small`." in text["en"]
+    assert f"`small` のデコードでは、Python・Rust・Go は {apart} 離れています(95%:最大 {most})。" in text["jp"]
+
+
+def test_equally_fast_names_the_widest_interval(shown: View) -> None:
+    models = [one for one in shown["agreement"] if one["case"] in words.PARTS]
+    assert len(models) == 2
+    most = units.percent(max(one["spread_high"] for one in models))
+    text = words.learned(shown)[0]["body"]
+    assert f"in the training step and in decoding of `small` (95%: at most {most} apart)." in text["en"]
+    assert f"同じ速さです(95%:差は最大 {most})。" in text["jp"]
 
 
 def test_both_languages_say_the_same_figures(shown: View) -> None:
@@ -270,6 +298,30 @@ def test_compare_allows_for_many_rows() -> None:
     assert sum(change.within for change in every) >= 0.9 * len(every)
     inside = sum(change.within for change in found[0])
     assert f"{inside} of {len(found[0])} medians" in compare.report(*pairs[0])
+
+
+def test_compare_is_not_led_on_by_tiny_changes() -> None:
+    """900 rows moved by 1%, and are known to a twentieth of that: a small change for certain. 300 rows did not move and
+    are known to 5%: 15 of them are above the 5% level by chance, and many differ by more than 2%. None of either is to
+    be named (one with a probability of a twentieth), and all 30 that moved by 10% are."""
+    rng = np.random.default_rng(11)
+    kinds = [("quiet", 900, 1.01, 0.0005), ("noisy", 300, 1.0, 0.05), ("moved", 30, 1.1, 0.005)]
+
+    def known(kind: str, number: int, median: float, error: float) -> results.Row:
+        return {"case": "a", "language": "rust", "row": f"{kind}{number}", "threads": 1, "median": median,
+                "error": error, "degrees": 30.0, "low": median, "high": median, "noise": []}  # fmt: skip
+
+    old, new = [], []
+    for kind, count, by, error in kinds:
+        for number in range(count):
+            one, other = np.exp(error * rng.standard_normal(2))
+            old.append(known(kind, number, float(one), error))
+            new.append(known(kind, number, float(other) * by, error))
+    changes = compare.changes({"cases": [{"name": "a"}], "rows": old}, {"cases": [{"name": "a"}], "rows": new})
+    named = [change.key[2] for change in changes if change.beyond_noise]
+    assert sum(name.startswith("moved") for name in named) == 30
+    assert len(named) <= 31
+    assert sum(not change.low <= 1 <= change.high and change.key[2].startswith("noisy") for change in changes) >= 5
 
 
 def test_compare_leaves_out_a_case_that_is_another() -> None:
