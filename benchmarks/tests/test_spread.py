@@ -67,6 +67,33 @@ def test_moderation_widens() -> None:
     assert spread.moderated(None, None) is None
 
 
+def test_the_error_of_a_median() -> None:
+    """Of one round it is that round's, of two that of a mean, from three on pi/2 of that in variance."""
+    for rounds, want in ((1, 4e-4), (2, 2e-4), (3, 4e-4 * math.pi / 6), (8, 4e-4 * math.pi / 16)):
+        assert Spread(4e-4, 5.0).error(rounds) == pytest.approx(math.sqrt(want), rel=1e-12)
+
+
+def test_a_rows_interval_is_that_of_a_difference() -> None:
+    """Student's quantile times sqrt(2) errors, of a variance that the run's other cases moderate."""
+    quiet, loud = [1.0, 1.001, 1.002], [1.0, 1.05, 1.1]
+    rows = [{"case": case, "threads": 1, "units": 1.0, "rounds": [[one] * 3 for one in middles]}
+            for case, middles in (("a", quiet), ("b", loud))]  # fmt: skip
+    alone = [spread.observed([middles]) for middles in (quiet, loud)]
+    common = spread.prior([one for one in alone if one is not None])
+    for row, own in zip(results.derived({"rows": rows})["rows"], alone, strict=True):
+        known = spread.moderated(own, common)
+        assert known is not None
+        assert own is not None
+        assert known.degrees > own.degrees
+        assert row["degrees"] == known.degrees
+        assert row["error"] == pytest.approx(math.sqrt(known.variance * math.pi / 6), rel=1e-12)
+        beyond = spread.quantile(round(known.degrees, 1)) * math.sqrt(2) * row["error"]
+        assert row["high"] / row["median"] == pytest.approx(math.exp(beyond), rel=1e-12)
+        assert row["median"] / row["low"] == pytest.approx(math.exp(beyond), rel=1e-12)
+    assert alone[0] is not None
+    assert results.derived({"rows": rows})["rows"][0]["error"] > 1.05 * alone[0].error(3)
+
+
 def test_observed_pools_rows_of_the_same_rounds() -> None:
     """Two rows that move together are two looks at one variance of two degrees, not four; their sizes do not matter."""
     one = spread.observed([[1.0, 1.1, 1.2]])
@@ -157,6 +184,8 @@ def test_a_rerun_of_a_ratio_lies_in_its_interval(rounds: int) -> None:
     narrower than the rows' own."""
     rng = np.random.default_rng(40 + rounds)
     held = 0
+    widths: list[float] = []
+    rows_widths: list[float] = []
     for _ in range(20):
         sizes = 0.01 * np.exp(0.8 * rng.standard_normal(30))
         first, second = (disturbed(rng, sizes, rounds, 0.01, 0.1) for _ in range(2))
@@ -169,9 +198,12 @@ def test_a_rerun_of_a_ratio_lies_in_its_interval(rounds: int) -> None:
         known = ratios.common(derived)
         for case in range(30):
             _, low, high = ratios.ratio(derived["rows"][2 * case], derived["rows"][2 * case + 1], known)
+            widths.append(math.log(high / low))
+            rows_widths.append(math.log(derived["rows"][2 * case]["high"] / derived["rows"][2 * case]["low"]))
             medians = np.median(second[case], axis=2)
             held += low <= float(np.exp(np.median(np.log(medians[0] / medians[1])))) <= high
     assert held >= 0.9 * 600
+    assert statistics.median(widths) < statistics.median(rows_widths)
 
 
 def test_too_small_for_chance() -> None:
