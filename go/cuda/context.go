@@ -161,7 +161,22 @@ func handleOf(b tensor.Buffer) C.cunn_buffer {
 	if b == nil {
 		return 0
 	}
-	return C.cunn_buffer(b.Handle())
+	// A transfer takes its length from the Go object, so a handle counts only where this package's own object has it.
+	if ours, ok := b.(*buffer); ok {
+		return ours.handle
+	}
+	return -1
+}
+
+// graphOf is the library's name for a recording, 0 for none.
+func graphOf(recorded tensor.Graph) C.cunn_graph {
+	if recorded == nil {
+		return 0
+	}
+	if ours, ok := recorded.(*graph); ok {
+		return ours.handle
+	}
+	return -1
 }
 
 func (context *Context) adopt(handle C.cunn_buffer, dtype tensor.DType, count int) tensor.Buffer {
@@ -317,7 +332,7 @@ func (context *Context) GraphEnd() (tensor.Graph, error) {
 
 // GraphLaunch executes what was recorded.
 func (context *Context) GraphLaunch(recorded tensor.Graph) error {
-	return context.check(C.nn_graph_launch(context.table, context.raw, C.cunn_graph(recorded.Handle())))
+	return context.check(C.nn_graph_launch(context.table, context.raw, graphOf(recorded)))
 }
 
 // GraphDump is one line of text per recorded operation.
@@ -326,7 +341,7 @@ func (context *Context) GraphDump(recorded tensor.Graph) (string, error) {
 	text := make([]byte, 1)
 	for {
 		status := C.nn_graph_dump(context.table, context.raw, unsafe.Pointer(&text[0]), &length,
-			C.cunn_graph(recorded.Handle()), C.int64_t(len(text)))
+			graphOf(recorded), C.int64_t(len(text)))
 		if err := context.check(status); err != nil {
 			return "", err
 		}
