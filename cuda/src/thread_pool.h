@@ -76,10 +76,10 @@ class ThreadPool {
   alignas(64) std::atomic<int64_t> next_{0};
   // The gate: epoch << 32 | open << 31 | workers inside. One word, so that entering and closing cannot miss each other.
   alignas(64) std::atomic<uint64_t> gate_{0};
+  std::atomic<int> caller_cpu_{-1};  // written once a job, as the gate is
   alignas(64) std::atomic<int> sleepers_{0};
   std::atomic<bool> caller_sleeps_{false};
   std::atomic<bool> stop_{false};
-  std::atomic<int> caller_cpu_{-1};
   std::mutex mutex_;
   std::condition_variable wake_workers_;
   std::condition_variable wake_caller_;

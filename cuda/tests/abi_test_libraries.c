@@ -1,6 +1,9 @@
 /* Two libraries in one process, the second a copy of the first: neither may take the other's handles for its own. */
 #include "abi_test.h"
 
+/* Where a handle has its library's number (src/handles.h). */
+#define LIBRARY_BITS (INT64_C(1023) << 15)
+
 static cunn_graph recorded_fill(const struct library *library, cunn_context context, cunn_buffer buffer) {
   cunn_graph graph = 0;
   OK(library->graph_begin(context));
@@ -23,6 +26,8 @@ void test_two_libraries(const struct library *other) {
 
   OK(other->context_create(&theirs, CUNN_CPU, 0, 1, NULL));
   OK(other->buffer_create(theirs, &foreign, CUNN_F32, 4));
+  CHECK(theirs != context && ((theirs ^ context) & ~LIBRARY_BITS) == 0);
+  CHECK(foreign != own && ((foreign ^ own) & ~LIBRARY_BITS) == 0);
   EQUAL(cunn.context_synchronize(theirs), CUNN_INVALID_ARGUMENT);
   EQUAL(other->context_synchronize(context), CUNN_INVALID_ARGUMENT);
   EQUAL(cunn.context_destroy(theirs), CUNN_INVALID_ARGUMENT);
