@@ -60,13 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone; there is nobody left to tell.
         _drop_output()
         return 1
-    except OSError as error:
-        # Files have their sentence from nn.files, so this is the output of the program.
-        _drop_output()
-        return _fail(messages.cannot_write(path="stdout", reason=files.reason(error)))
     except MemoryError:
         return _fail(messages.out_of_memory())
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is None:  # a file would have its name, from its opening
+            _drop_output()
+            return _fail(messages.cannot_write(path="stdout", reason=files.reason(error)))
         if sys.flags.dev_mode:  # python -X dev -m nn
             raise
         return _fail(messages.internal(what=f"{type(error).__name__}: {' '.join(str(error).split())}"))
