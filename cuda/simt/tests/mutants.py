@@ -71,6 +71,7 @@ SHAPES = {
     "softmax": ["softmax", "top_k"],
 }
 LEAST_CPU_SECONDS = 20  # however short the control was
+CONTROL_CPU_SECONDS = 36000
 BARRIER = re.compile(r"__syncthreads\(\);|__syncwarp\([^;]*\);|cp_async_wait<[^;]*>\(\);")
 # "if (row >= rows) return;" and its like, "x < limit" guards of the copies in and out.
 CHECK = re.compile(r"if \((?:[^()]|\([^()]*\))*(?:>=|<|in_range)(?:[^()]|\([^()]*\))*\) (?:return|continue);")
@@ -212,15 +213,15 @@ class Build:
 
     def run(self, library: Path, order: str, program: list[str], control: float | None) -> tuple[str, float]:
         """What one run noticed, or an empty text, and the processor seconds that it took."""
-        limit = None if control is None else int(max(LEAST_CPU_SECONDS, 10 * control)) + 1
+        # The control has a limit too, a wide one: a limit that the system refuses then fails it, not every mutant.
+        limit = CONTROL_CPU_SECONDS if control is None else int(max(LEAST_CPU_SECONDS, 10 * control)) + 1
         env = {**os.environ, "CUNN_SIMT_ORDER": order, "TSAN_OPTIONS": "halt_on_error=1"}
         command = [program[0], str(library), *program[1:]]
         if self.sanitizer == "thread":
             command = ["setarch", "-R", *command]
-        if limit is not None:
-            command = ["prlimit", f"--cpu={limit}:{limit + 5}", *command]
+        command = ["prlimit", f"--cpu={limit}:{limit + 5}", *command]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        clock = None if limit is None else 600 + 20 * limit
+        clock = None if control is None else 600 + 20 * limit
         try:
             done = subprocess.run(command, env=env, capture_output=True, timeout=clock, text=True, errors="replace")
         except subprocess.TimeoutExpired:
@@ -247,6 +248,8 @@ def judge(build: Build, mutant: Mutant, cpu: list[str], work: Path) -> str:
     for unit in units_of(mutant):
         library = build.library(unit, mutant, work)
         if library is None:
+            if build.library(unit, None, work) is None:
+                raise SystemExit(f"{unit} does not compile without a mutant either: nothing refused there would mean anything")
             return REFUSED
         if found := build.notices(library, unit, cpu, work):
             return found
