@@ -138,7 +138,12 @@ def _group(row: Row) -> tuple[str, int]:
 
 
 def _derive(row: Row, known: Spread | None) -> Row:
+    """Of a row that varied more than its case's rows together its own variance: rows of one case are not equally noisy,
+    and what a quiet one lends to a noisy one would narrow its interval."""
     rounds: list[list[float]] = row["rounds"]
+    own = spread.observed([statistics.rounds_of(rounds)])
+    if own is not None and known is not None:
+        known = Spread(max(known.variance, own.variance), known.degrees)
     samples = [sample for one in rounds for sample in one]
     middle = statistics.median(samples)
     if known is None:  # a single round says nothing of another: what its samples say

@@ -11,6 +11,7 @@ chi^2_d0 / (d0 s0^2),
 
 is what is known of a case, where d0 and s0^2 are fitted to the mean and the variance of log s^2 over the cases. A case
 that varied more than that keeps its own s^2: what disturbed it must not be averaged away by cases that were left alone.
+A row keeps its own likewise, where it varied more than its case.
 """
 
 from __future__ import annotations
