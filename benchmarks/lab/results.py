@@ -14,6 +14,8 @@ A result is one JSON object:
     limits      {limit, unit, isa, threads, rates}: raw rates of "fma", "read" and "triad"
     rows        see ROW; `rounds` are the raw samples in seconds of one run of the case, a list for each round
     skipped     {what, why}
+
+A merged row has its number of `slices`.
 """
 
 from __future__ import annotations
@@ -56,6 +58,7 @@ OPTIONAL: dict[str, Kind] = {
     "processors": list,
     "others": (int, float),
     "stolen": (int, float),
+    "slices": int,
 }
 DERIVED = ("samples", "median", "error", "degrees", "low", "high", "rate", "noise")
 
@@ -87,12 +90,8 @@ class Collector:
                 row = {name: value for name, value in new.items() if name not in ("samples", "iterations")}
                 row.update(rounds=[], iterations=[], processors=processors, others=0.0, stolen=0.0)
                 self.rows[key(new)] = row
-            elif new.get("checksum") != row.get("checksum"):
-                raise ResultError(f"{' '.join(map(str, key(new)))}: {new.get('checksum')} in one round and "
-                              f"{row.get('checksum')} in another")  # fmt: skip
-            elif processors != row["processors"]:
-                raise ResultError(f"{' '.join(map(str, key(new)))}: bound to processors {row['processors']} in one "
-                                  f"round and to {processors} in another")  # fmt: skip
+            else:
+                _same(key(new), row, {**new, "processors": processors})
             row["rounds"].append(taken)
             row["iterations"].extend(int(count) for count in new.get("iterations") or [1] * len(taken))
             row["others"], row["stolen"] = max(row["others"], others), max(row["stolen"], stolen)
@@ -106,6 +105,16 @@ class Collector:
         if len(sums) < 2:
             return []
         return [f"{case}: other bits: " + "; ".join(f"{value} ({', '.join(who)})" for value, who in sums.items())]
+
+
+def _same(name: tuple[str, str, str, int], row: Row, new: Row) -> None:
+    """Rounds of one row: of one output, on one choice of processors. Errors: ResultError."""
+    if new.get("checksum") != row.get("checksum"):
+        raise ResultError(f"{' '.join(map(str, name))}: {new.get('checksum')} in one round and {row.get('checksum')} "
+                          "in another")  # fmt: skip
+    if new.get("processors") != row.get("processors"):
+        raise ResultError(f"{' '.join(map(str, name))}: bound to processors {row.get('processors')} in one round and "
+                          f"to {new.get('processors')} in another")  # fmt: skip
 
 
 def derived(result: Result) -> Result:
@@ -225,7 +234,7 @@ def _row(row: object, place: str) -> None:
 def merge(results: list[Result]) -> Result:
     """Slices of one run on one machine as one result: other cases, or the same with more rounds.
 
-    Errors: ResultError when the machines or the sources differ.
+    Errors: ResultError when the machines or the sources differ, or a row's output or processors.
     """
     first = results[0]
     rows: dict[tuple[str, str, str, int], Row] = {}
@@ -240,6 +249,8 @@ def merge(results: list[Result]) -> Result:
             if known is None:
                 rows[key(row)] = {name: value for name, value in row.items() if name not in DERIVED}
             else:
+                _same(key(row), known, row)
+                known["slices"] = (known.get("slices") or 1) + (row.get("slices") or 1)
                 known["rounds"] = known["rounds"] + row["rounds"]
                 known["iterations"] = (known.get("iterations") or []) + (row.get("iterations") or [])
                 for name in ("others", "stolen", "peak_rss_bytes"):

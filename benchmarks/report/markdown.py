@@ -119,17 +119,27 @@ def _method(view: View) -> list[str]:
         "## Method",
         "",
         f"{_rounds(view)} over the languages and what stands beside them, interleaved case by case and rotated; in "
-        f"each about {pace['seconds']} s and at least {pace['samples']} samples of a row after warming up, where a "
-        "single run is not longer. Programs are bound to as many processors as they have threads, one of each core "
-        "first. Outputs are compared before anything is timed: the shared kernels' bit for bit between languages, "
-        "loops and libraries within derived bounds. Intervals say where the median of a re-run lies with 95%, from "
-        "the variance between rounds: that of a case's rows together, moderated by that of all cases. Ratios between "
-        "rows of a case are taken round by round, since what slows a round down slows all its rows. Relative is to "
-        "the fastest row at all threads. A share of the limit is arithmetic against the fused multiply-add peak, or "
-        "bytes against triad or "
+        f"each about {pace['seconds']} s{_longer(view)} and {pace['samples']} samples of a row after warming up or, "
+        "where so many would take half as long again as that, ten over all the case's rounds and at least four. "
+        "Programs are bound to as many processors as they have threads, one of each core first. Outputs are compared "
+        "before anything is timed: the shared kernels' bit for bit between languages, loops and libraries within "
+        "derived bounds. Intervals say where the median of a re-run lies with 95%, from the variance between rounds: "
+        "that of a case's rows together, moderated by that of all cases, and a row's own where it is larger. Ratios "
+        "between rows of a case are taken round by round, over the rounds that both had, since what slows a round down "
+        "slows all its rows. Relative alone is of medians, to the fastest row, each with the most threads that it was "
+        "timed with. A share of the limit is arithmetic against the fused multiply-add peak, or bytes against triad or "
         "read bandwidth, measured in the same run; what fits in a cache can exceed a memory's bandwidth. A naive row "
         f"that would take long runs a stated part of the case and is scaled. Noise flags: {flags}.",
     ]
+
+
+def _longer(view: View) -> str:
+    """Cases that ask for more seconds of a row than the pace has; a quick run gives them no more."""
+    if view["pace"].get("quick"):
+        return ""
+    more = [f"{case['seconds']} s for {case['title']['en']}" for case in view["cases"]
+            if (case["seconds"] or 0) > view["pace"]["seconds"]]  # fmt: skip
+    return f" ({', '.join(more)})" if more else ""
 
 
 def _rounds(view: View) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 
 from benchmarks.lab import ratios, results, statistics
 from benchmarks.lab.costs import Cost, cost
-from benchmarks.lab.spread import Spread
 from benchmarks.report import titles
 
 View = dict[str, Any]
@@ -38,6 +37,7 @@ def view(result: results.Result) -> View:
         "factors": factors(result, every),
         "against": against(result),
         "steps": steps(result, every),
+        "path": path(result, every),
         "scaling": _scaling(result),
         "series": _series(result, every),
         "agreement": agreement(result, every),
@@ -64,6 +64,7 @@ def _case(result: results.Result, case: dict[str, Any]) -> View:
         "flop": spent.flop if spent else None,
         "byte": spent.byte if spent else None,
         "bound": spent.limit if spent else None,
+        "seconds": case.get("seconds"),
         "rows": rows,
     }
 
@@ -136,7 +137,7 @@ def find(result: results.Result, case: str, language: str, row: str, threads: in
     return max(found, key=lambda one: one["threads"], default=None)
 
 
-def _ratio(known: Spread | None, name: str, case: str, slow: Row | None, fast: Row | None) -> View | None:
+def _ratio(known: ratios.Known, name: str, case: str, slow: Row | None, fast: Row | None) -> View | None:
     """How many times longer `slow` takes than `fast`, with its interval."""
     if slow is None or fast is None:
         return None
@@ -198,11 +199,33 @@ def factors(result: results.Result, every: int) -> list[View]:
 def steps(result: results.Result, every: int) -> list[View]:
     """One product from the slowest way to the fastest, each step one thing more than the one before. Those that were
     not measured are left out."""
+    known = ratios.common(result)
+    taken = _ways(result, every)
+    shown = []
+    for number, (name, row) in enumerate(taken):
+        before = taken[number - 1][1] if number else None
+        value, low, high = ratios.ratio(before, row, known) if before else (1.0, 1.0, 1.0)
+        kept = {field: row[field] for field in ("median", "low", "high", "rate")}
+        gain = {"factor": value, "factor_low": low, "factor_high": high}
+        shown.append({"step": name, "case": row["case"], **kept, **gain, **_who(row)})
+    return shown
+
+
+def path(result: results.Result, every: int) -> View | None:
+    """All steps as one: how many times longer the first way takes than the last."""
+    taken = _ways(result, every)
+    if len(taken) < 2:
+        return None
+    (_, first), (_, last) = taken[0], taken[-1]
+    return _ratio(ratios.common(result), "path", first["case"], first, last)
+
+
+def _ways(result: results.Result, every: int) -> list[tuple[str, Row]]:
     case = next((case["name"] for case in result["cases"] if case.get("kind") == "matmul"
                  and find(result, case["name"], "native", "naive")), None)  # fmt: skip
     if case is None:
         return []
-    path = [
+    ways = [
         ("python-loops", find(result, case, "python", "naive")),
         ("compiled", find(result, case, "native", "naive")),
         ("order", find(result, case, "native", "unblocked-scalar", 1)),
@@ -210,25 +233,17 @@ def steps(result: results.Result, every: int) -> list[View]:
         ("blocking", find(result, case, "native", "cpu", 1)),
         ("threads", find(result, case, "native", "cpu", every) if every > 1 else None),
     ]
-    known = ratios.common(result)
-    taken = [(name, row) for name, row in path if row is not None]
-    shown = []
-    for number, (name, row) in enumerate(taken):
-        before = taken[number - 1][1] if number else None
-        value, low, high = ratios.ratio(before, row, known) if before else (1.0, 1.0, 1.0)
-        kept = {field: row[field] for field in ("median", "low", "high", "rate")}
-        gain = {"factor": value, "factor_low": low, "factor_high": high}
-        shown.append({"step": name, "case": case, **kept, **gain, **_who(row)})
-    return shown
+    return [(name, row) for name, row in ways if row is not None]
 
 
 def against(result: results.Result) -> list[View]:
-    """How many times as fast the shared kernels are as the libraries and peers of their language, operation by
-    operation and at equal threads: at one, and at all where the other has as many."""
+    """How many times as fast the shared kernels are as the libraries and peers of their language, case by case (single
+    operations and whole models) and at equal threads: at one, and at all where the other has as many."""
     known = ratios.common(result)
     found = []
     for case in result["cases"]:
-        if titles.group(case) != "operation":
+        group = titles.group(case)
+        if group not in ("operation", "model"):
             continue
         for row in result["rows"]:
             if row["case"] != case["name"] or not (row["row"] == "library" or row["row"].startswith("peer-")):
@@ -236,7 +251,7 @@ def against(result: results.Result) -> list[View]:
             shared = find(result, case["name"], row["language"], "cpu", row["threads"])
             factor = _ratio(known, row["row"], case["name"], row, shared)
             if factor is not None:
-                found.append({**factor, "language": row["language"], "threads": row["threads"]})
+                found.append({**factor, "language": row["language"], "threads": row["threads"], "group": group})
     return found
 
 

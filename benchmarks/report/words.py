@@ -222,16 +222,15 @@ def _blocking(view: View) -> list[Text | None]:
 
 
 def _path(view: View) -> Text | None:
-    steps = view["steps"]
-    if len(steps) < 2:
+    whole = view["path"]
+    if whole is None:
         return None
-    first, last = steps[0], steps[-1]
-    title = _title(view, first["case"])
-    total = units.factor(first["median"] / last["median"])
-    start, end = units.time(first["median"]), units.time(last["median"])
+    title = _title(view, whole["case"])
+    language, total = _named(whole["slow"]["language"]), _between(whole)
+    start, end = units.time(whole["slow_seconds"]), units.time(whole["fast_seconds"])
     return {
-        "en": f"{title['en']} goes from {start} in plain {_named(first['language'])} loops to {end}: {total}.",
-        "jp": f"{title['jp']} は {_named(first['language'])} の素朴なループの {start} から {end} になり、{total} 速くなります。",
+        "en": f"{title['en']} goes from {start} in plain {language} loops to {end}: {total}.",
+        "jp": f"{title['jp']} は {language} の素朴なループの {start} から {end} になり、{total} 速くなります。",
     }
 
 
@@ -277,13 +276,13 @@ def _peer_models(view: View) -> list[Text | None]:
     found: list[Text | None] = []
     for row, language in PEERS.items():
         english, japanese = [], []
-        for case in view["cases"]:
-            rows = {one["row"]: one for one in case["rows"]
-                    if one["language"] == language and one["threads"] == view["threads"]}  # fmt: skip
-            if case["group"] == "model" and row in rows and "cpu" in rows:
-                gain = units.factor(rows[row]["median"] / rows["cpu"]["median"])
-                english.append(f"{gain} as fast on {case['title']['en']}")
-                japanese.append(f"{case['title']['jp']} で {gain}")
+        for one in view["against"]:
+            if (one["factor"], one["language"], one["threads"]) == (row, language, view["threads"]) and (
+                one["group"] == "model"
+            ):
+                title = _title(view, one["case"])
+                english.append(f"{_between(one)} as fast on {title['en']}")
+                japanese.append(f"{title['jp']} で {_between(one)}")
         if english:
             name = titles.ROWS[row][0]
             threads = view["threads"]
@@ -298,7 +297,8 @@ def _against(view: View, language: str, row: str) -> tuple[str, int, str, Text, 
     """How many times as fast the shared kernels are as another row of a language over the operations, on one thread
     each: geometric mean, count, the least with its title, the most with its title."""
     ratios = [(one["value"], one["case"]) for one in view["against"]
-              if one["language"] == language and one["factor"] == row and one["threads"] == 1]  # fmt: skip
+              if one["group"] == "operation" and one["language"] == language and one["factor"] == row
+              and one["threads"] == 1]  # fmt: skip
     if not ratios:
         return None
     (least, where), (most, there) = min(ratios), max(ratios)

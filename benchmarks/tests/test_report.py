@@ -58,6 +58,9 @@ def test_steps_multiply_to_the_whole(shown: View) -> None:
     for one in steps:
         product *= one["factor"]
     assert product == pytest.approx(steps[0]["median"] / steps[-1]["median"])
+    whole = shown["path"]
+    assert whole["value"] == pytest.approx(product)
+    assert whole["low"] < whole["value"] < whole["high"]
 
 
 def test_rows_are_sorted_and_relative_to_the_fastest(shown: View) -> None:
@@ -97,6 +100,36 @@ def test_libraries_are_compared_at_equal_threads(shown: View) -> None:
     assert units.factor(library["go"] / SHARED["cpu"]) in text
     for one in shown["against"]:
         assert one["slow"]["threads"] == one["fast"]["threads"]
+
+
+def test_a_peers_models_are_compared_round_by_round() -> None:
+    """With an interval: a round that is slow for both leaves the ratio as it is."""
+    result = copy.deepcopy(example())
+    name = "small_train_8x256"
+    mine = next(row for row in result["rows"] if (row["case"], row["language"]) == (name, "python"))
+    slow = [[by * sample for sample in one] for by, one in zip((1, 1.4, 1.1), mine["rounds"], strict=True)]
+    mine["rounds"] = slow
+    peer = {
+        **mine,
+        "row": "peer-torch",
+        "checksum": None,
+        "rounds": [[2.5 * sample for sample in one] for one in slow[:2]],
+    }
+    result["rows"].append(peer)
+    shown = view(derived(result))
+    (one,) = [one for one in shown["against"] if one["case"] == name]
+    assert one["value"] == pytest.approx(2.5)
+    assert one["high"] / one["low"] < 1.1
+    text = next(text for text in words.insights(shown) if "the model is" in text["en"])
+    said = f"{units.factor(2.5)} [{units.factor(one['low'])}, {units.factor(one['high'])}]"
+    assert f"{said} as fast on " in text["en"]
+    assert said in text["jp"]
+    operations = [
+        text["en"] for text in words.insights(shown) if "Beside PyTorch" in text["en"] and "mean of" in text["en"]
+    ]
+    assert operations == [
+        text["en"] for text in words.insights(view(derived(example()))) if "Beside PyTorch" in text["en"]
+    ]
 
 
 def test_a_difference_between_languages_is_taken_round_by_round() -> None:
@@ -244,6 +277,7 @@ def test_markdown_tables(shown: View) -> None:
     for case in shown["cases"]:
         assert f"### {case['title']['en']}" in text
     assert "## What we learned" in text
+    assert "about 0.5 s (2.0 s for Training step small, 8 × 256) and 10 samples" in text
     assert markdown(view(derived(example()))) == text
 
 

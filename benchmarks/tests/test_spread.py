@@ -187,9 +187,9 @@ def test_a_single_round_has_what_its_samples_say() -> None:
     assert got["low"] == got["median"] == got["high"] == 1.0
 
 
-def timed(rounds: list[float], case: str = "a") -> dict[str, Any]:
-    middle = statistics.median(rounds)
-    return {"case": case, "rounds": [[one] * 3 for one in rounds], "median": middle, "error": 0.1, "degrees": 4.0}
+def timed(rounds: list[float], case: str = "a", row: str = "cpu", language: str = "go") -> dict[str, Any]:
+    return {"case": case, "language": language, "row": row, "threads": 1, "rounds": [[one] * 3 for one in rounds],
+            "median": statistics.median(rounds), "error": 0.1, "degrees": 4.0}  # fmt: skip
 
 
 def test_what_slows_a_round_down_slows_both() -> None:
@@ -199,17 +199,61 @@ def test_what_slows_a_round_down_slows_both() -> None:
     middle, low, high = ratios.ratio(a, b, None)
     assert middle == pytest.approx(1.01)
     assert high / low < 1.0001
-    _, apart_low, apart_high = ratios.ratio(a, timed([2.0, 2.1, 2.2]), None)
-    assert apart_high / apart_low > 1.5  # other rounds: as two figures that know nothing of one another
+    fewer = ratios.ratio(a, timed([2.0 * x for x in drift[:2]]), None)
+    assert fewer[0] == pytest.approx(1.01)  # of the rounds that both had
+    assert fewer[2] / fewer[1] < 1.0001
+    _, apart_low, apart_high = ratios.ratio(a, timed([2.0]), None)
+    assert apart_high / apart_low > 1.5  # a single round: as two figures that know nothing of one another
+
+
+def test_rounds_of_slices_are_not_taken_for_one_another() -> None:
+    """Slices of 3 rounds and of 2, merged: the fourth of six is none of those that the other has."""
+    a = {**timed([1.0, 1.1, 1.2, 1.0, 1.1, 1.2]), "slices": 2}
+    b = {**timed([1.0, 1.1, 1.0, 1.1]), "slices": 2}
+    assert ratios.ratio(a, b, None)[0] == pytest.approx(a["median"] / b["median"])
+    assert ratios.ratio(a, {**a, "median": 5.0}, None)[0] == pytest.approx(1.0)
+
+
+def test_two_rows_of_one_case_know_one_variance() -> None:
+    """sqrt(2) times their error with the degrees of one; two cases have two variances, and Welch's degrees."""
+    a, b = timed([1.0]), timed([1.0])
+    _, _, high = ratios.ratio(a, b, None)
+    assert high == pytest.approx(math.exp(spread.quantile(4.0) * 2 * 0.1))
+    _, _, high = ratios.ratio(a, {**b, "case": "b"}, None)
+    assert high == pytest.approx(math.exp(spread.quantile(8.0) * 2 * 0.1))
+
+
+def test_a_ratio_is_moderated_by_those_of_its_kind() -> None:
+    """Languages that agree to 0.1% between rounds say nothing of loops that differ by 10%; a kind that one case alone
+    has, nor of any other, is moderated by all."""
+    still, shaken = [1.0, 1.001, 1.0, 1.001], [1.0, 1.1, 0.9, 1.05]
+    rows = []
+    for case, by in (("a", 1.0), ("b", 1.3)):
+        for row, moved in (("cpu", still), ("naive", shaken)):
+            rows += [timed([1.0] * 4, case, row), timed([1 + by * (one - 1) for one in moved], case, row, "rust")]
+    rows.append(timed(shaken, "a", "library"))
+    known = ratios.common({"rows": rows})
+    one, other = timed([1.0] * 4, "c"), timed([1.0] * 4, "c", "cpu", "rust")
+    loops, faster = {**one, "row": "naive"}, {**other, "row": "naive"}
+    cpu, naive = known.of(one, other), known.of(loops, faster)
+    assert cpu is not None
+    assert naive is not None
+    assert naive.variance > 1000 * cpu.variance
+    assert known.of(loops, {**loops, "row": "library"}) == known.every
+    assert known.of(one, {**one, "threads": 2}) == known.every
+    widths = [high / low for _, low, high in (ratios.ratio(one, other, known), ratios.ratio(loops, faster, known))]
+    assert widths[0] < 1.01
+    assert widths[1] > 1.05
 
 
 def test_a_ratios_spread_is_moderated() -> None:
     """By what ratios of all cases do: three rounds that agree by chance promise less."""
     a, b = timed([1.0, 1.0, 1.0]), timed([1.0, 1.0, 1.0])
-    _, low, high = ratios.ratio(a, b, Spread(1e-4, 6.0))
+    _, low, high = ratios.ratio(a, b, ratios.Known({}, Spread(1e-4, 6.0)))
     assert high / low - 1 > 0.02
     known = ratios.common(results.derived(copy.deepcopy(example())))
-    assert known is not None
+    assert known.every is not None
+    assert {("cpu", "cpu", True), ("cpu", "library", True), ("naive", "naive", True)} <= set(known.kinds)
 
 
 @pytest.mark.parametrize("rounds", [3, 8])
@@ -224,10 +268,11 @@ def test_a_rerun_of_a_ratio_lies_in_its_interval(rounds: int) -> None:
         sizes = 0.01 * np.exp(0.8 * rng.standard_normal(30))
         first, second = (disturbed(rng, sizes, rounds, 0.01, 0.1) for _ in range(2))
         rows = [
-            {"case": str(case), "threads": 1, "row": "cpu", "units": 1.0, "rounds": first[case, row].tolist()}
+            {"case": str(case), "language": language, "threads": 1, "row": "cpu", "units": 1.0,
+             "rounds": first[case, row].tolist()}
             for case in range(30)
-            for row in range(2)
-        ]
+            for row, language in enumerate(("rust", "go"))
+        ]  # fmt: skip
         derived = results.derived({"rows": rows})
         known = ratios.common(derived)
         for case in range(30):

@@ -67,11 +67,8 @@
   function tiles() {
     const found = [];
     const promise = data.agreement.find((one) => one.case === "small_train_8x256") || data.agreement.find((one) => one.case === "tiny_train_2x32");
-    if (promise) found.push([Charts.percent(promise.spread), `${say("tile_spread")} ${pick(caseOf(promise.case).title)}`]);
-    if (data.steps.length > 1) {
-      const first = data.steps[0], last = data.steps[data.steps.length - 1];
-      found.push([Charts.factor(first.median / last.median), `${say("tile_path")} ${pick(caseOf(first.case).title)}`]);
-    }
+    if (promise) found.push([`${Charts.percent(promise.spread)} (≤ ${Charts.percent(promise.spread_high)})`, `${say("tile_spread")} ${pick(caseOf(promise.case).title)}`]);
+    if (data.path) found.push([Charts.factor(data.path.value), `${say("tile_path")} ${pick(caseOf(data.path.case).title)}`]);
     const call = data.cases.find((one) => one.group === "call");
     if (call) {
       const rows = call.rows.filter((row) => row.row === "cpu" && row.threads === data.threads && row.language !== "native");
