@@ -45,9 +45,18 @@ class Harness(ABC):
         """Builds what runs. Errors: SkippedError, HarnessError."""
 
     def run(
-        self, case: str, rows: Sequence[str], processors: Sequence[int], seconds: float, samples: int, warmup: float
+        self,
+        case: str,
+        rows: Sequence[str],
+        processors: Sequence[int],
+        seconds: float,
+        samples: tuple[int, int],
+        warmup: float,
     ) -> list[dict[str, Any]]:
-        """One process for one case. Errors: HarnessError, with what the program said."""
+        """One process for one case: `samples` of a row, and as many where those would take too long.
+
+        Errors: HarnessError, with what the program said.
+        """
         with tempfile.TemporaryDirectory() as scratch:
             out = Path(scratch) / "rows.json"
             asked = {
@@ -55,7 +64,8 @@ class Harness(ABC):
                 "BENCH_ROWS": ",".join(rows),
                 "BENCH_OUT": str(out),
                 "BENCH_SECONDS": repr(seconds),
-                "BENCH_SAMPLES": str(samples),
+                "BENCH_SAMPLES": str(samples[0]),
+                "BENCH_LONG_SAMPLES": str(samples[1]),
                 "BENCH_WARMUP": repr(warmup),
                 "BENCH_THREADS": str(len(processors)),
                 "BENCH_CASES_FILE": str(ROOT / "benchmarks" / "cases.json"),

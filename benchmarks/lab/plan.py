@@ -112,9 +112,10 @@ def thread_counts(case: Case, available: int) -> list[int]:
     return counts
 
 
-def long_samples(pace: Pace) -> int:
-    """Samples of a round where a run is long: ten over all rounds, at least four, the same in every language."""
-    return max(4, -(-10 // pace.rounds))
+def long_samples(case: Case, pace: Pace) -> int:
+    """Samples of a round where a run is long: ten over all rounds of its case, at least four, the same in every
+    language."""
+    return max(4, -(-10 // rounds(case, pace)))
 
 
 def rounds(case: Case, pace: Pace) -> int:

@@ -74,8 +74,6 @@ class Lab:
                 self.peers[name] = peer
             except SkippedError as reason:
                 self._skip(f"peer {name}", str(reason))
-        for one in [*self.harnesses.values(), *self.peers.values()]:
-            one.environment["BENCH_LONG_SAMPLES"] = str(plan.long_samples(self.pace))
         native = NativeHarness()
         try:
             native.prepare()
@@ -168,7 +166,8 @@ class Lab:
                 got = self.native.case(case, processors, seconds, self.pace.samples)
             else:
                 harness = self.harnesses.get(taker) or self.peers[taker]
-                got = harness.run(case["name"], rows, processors, seconds, self.pace.samples, self.pace.warmup)
+                samples = (self.pace.samples, plan.long_samples(case, self.pace))
+                got = harness.run(case["name"], rows, processors, seconds, samples, self.pace.warmup)
         for row in got:
             if not row.get("threads"):  # 0 said "all"
                 row["threads"] = len(processors)

@@ -107,7 +107,14 @@ def test_every_case_has_a_cost() -> None:
 
 
 def test_plan() -> None:
-    assert (plan.long_samples(plan.FULL), plan.long_samples(plan.QUICK)) == (4, 5)
+    every: list[plan.Case] = [
+        {"name": "a"},
+        {"name": "b", "rounds": 8},
+        {"name": "c", "rounds": 2},
+        {"name": "d", "rounds": 1},
+    ]
+    assert [plan.long_samples(case, plan.FULL) for case in every] == [4, 4, 5, 10]
+    assert [plan.long_samples(case, plan.QUICK) for case in every] == [5] * 4
     assert plan.rotated(["a", "b", "c"], 1) == ["b", "c", "a"]
     assert plan.rotated([], 2) == []
     assert plan.thread_counts({"scaling": True}, 8) == [1, 2, 4]
@@ -291,6 +298,7 @@ def test_merge_joins_rounds_and_cases() -> None:
     merged = results.merge([results.derived(result) for result in (one, two)])
     assert len(merged["rows"]) == 7
     assert len(merged["rows"][4]["rounds"]) == 6
+    assert [row.get("slices") for row in merged["rows"]] == [None] * 4 + [2] + [None] * 2
     assert len(merged["limits"]) == 2 * len(whole["limits"])
     results.validate(merged, "merged")
 
@@ -300,6 +308,11 @@ def test_merge_joins_rounds_and_cases() -> None:
     [
         (lambda r: r["machine"].update(cpu="other"), "another machine"),
         (lambda r: r.update(commit="f"), "other sources"),
+        (
+            lambda r: r["rows"][0].update(processors=[7]),
+            r"bound to processors None in one round and to \[7\] in another",
+        ),
+        (lambda r: r["rows"][0].update(checksum="cc"), "cc in one round and 00ff00ff00ff00ff in another"),
     ],
 )
 def test_merge_refuses(change: Any, want: str) -> None:
@@ -428,12 +441,16 @@ class Fake(Harness):
         super().__init__(language)
         self.met = met
         self.wrong = wrong
+        self.samples: dict[str, tuple[int, int]] = {}
 
     def prepare(self) -> None:
         """There is nothing to build."""
 
-    def run(self, case: str, rows: Sequence[str], processors: Sequence[int], *_: Any) -> list[dict[str, Any]]:
+    def run(
+        self, case: str, rows: Sequence[str], processors: Sequence[int], _: float, samples: tuple[int, int], *__: Any
+    ) -> list[dict[str, Any]]:
         self.met.append((self.language, rows[-1], len(processors)))
+        self.samples[case] = samples
         checksum = "bb" if case == self.wrong else "aa"
         row = {**harness_row(self.language, checksum), "case": case, "threads": len(processors)}
         return [{**row, "row": "peer-torch" if rows[-1] == "peer-torch" else "cpu"}]
@@ -468,6 +485,15 @@ def test_a_case_that_is_wrong_in_one_language_is_timed_in_none() -> None:
     assert "silu_65536: other bits" in sentence
     assert {"what": "silu_65536", "why": sentence} in result["skipped"]
     results.validate(result, "run")
+
+
+def test_points_of_a_curve_have_ten_samples() -> None:
+    """A long run of a case with two rounds is sampled five times in each."""
+    lab = Lab([], [], plan.FULL, False, 600.0, lambda text: None)
+    fake = Fake("rust", [])
+    lab.harnesses = {"rust": fake}
+    lab.run([product("matmul_512"), {**product("silu_65536"), "rounds": 2}], [])
+    assert fake.samples == {"matmul_512": (10, 4), "silu_65536": (10, 5)}
 
 
 def test_everything_that_is_compared_takes_turns_in_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
