@@ -177,13 +177,14 @@ inline bool mma_can_read(const Matrix& x) {
 }
 
 // A few rows are all reading of B: what is on its way has to cover the memory's latency. On an H100 that is about 3.3 TB/s
-// times 0.6 us = 2 MB, 15 KB a multiprocessor; seven stages of 64 columns are 28 KB of B in a block. Large tiles read each byte
-// for many rows, and their three stages leave an sm_75's 64 KiB and two blocks a multiprocessor of sm_80 and later.
+// times 0.6 us = 2 MB, 15 KB a multiprocessor; six stages of 64 columns on their way are 24 KB of B in a block, and all seven stay
+// below the 48 KiB that a launch may take unasked. (An sm_75 copies at once and gains nothing by them.) Large tiles read each
+// byte for many rows, and their three stages fit an sm_75's 64 KiB, and twice a multiprocessor of sm_80 and sm_90.
 template <class T>
 void run_gemm_mma(Exec& exec, const Gemm& g) {
   const int64_t batches = g.grouping == Grouping::rows ? 1 : g.groups;
   if (g.m <= 32)
-    run_gemm_mma_tile<T, MmaTile<16, 64, 16, 16, 8>>(exec, g);
+    run_gemm_mma_tile<T, MmaTile<16, 64, 16, 16, 7>>(exec, g);
   else if (g.m <= 64 || ceil_div(g.m, 128) * ceil_div(g.n, 128) * batches < cuda_exec(exec).multiprocessors)
     run_gemm_mma_tile<T, MmaTile<64, 64, 32, 32, 4>>(exec, g);
   else

@@ -75,7 +75,8 @@ static __device__ __forceinline__ void report_fault(ErrorWord* word, OpId op, De
 }
 
 // The least index of a value outside [least, limit), ~0 when there is none; by one block of kCheckThreads, valid in every
-// thread. Once a kernel: a second call would write what slow threads still read. Eight loads of a thread are in flight at once: a single block is all latency.
+// thread. Once a kernel: a second call would write what slow threads still read. Eight loads of a thread are in flight at
+// once: a single block is all latency.
 constexpr int kCheckThreads = 1024;
 static __device__ inline unsigned long long first_bad_index(const int32_t* values, int64_t n, int64_t least, int64_t limit) {
   constexpr int kAtOnce = 8;

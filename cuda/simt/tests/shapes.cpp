@@ -113,7 +113,9 @@ double gemm_error(const Product& p, const Data& a, const Data& b, const Data& c,
 }
 
 void test_gemm(Library& simt, Library* cpu) {
-  const int64_t sizes[][3] = {{1, 72, 40}, {7, 130, 24}, {33, 64, 56}, {65, 136, 40}, {200, 264, 72}};
+  // The last three have more terms than the ring of their tile has stages for: 7, 4 and 3 of 32.
+  const int64_t sizes[][3] = {{1, 72, 40},   {7, 130, 24}, {33, 64, 56},   {65, 136, 40},
+                              {200, 264, 72}, {7, 72, 328}, {40, 72, 200}, {200, 264, 136}};
   for (DType dtype : {DType::f32, DType::bf16})
     for (const auto& size : sizes)
       for (int transposes = 0; transposes < 4; ++transposes) {
