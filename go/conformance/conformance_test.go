@@ -4,12 +4,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cuda-nn/cuda-nn/go/cuda"
+	"github.com/cuda-nn/cuda-nn/go/internal/testdevices"
 	"github.com/cuda-nn/cuda-nn/go/tensor"
 )
 
@@ -17,9 +17,7 @@ func TestReference(t *testing.T) { Test(t, tensor.NewReference()) }
 
 // Every device of the library, cpu once for each instruction set.
 func TestLibrary(t *testing.T) {
-	if why := cuda.WhyNot("cpu"); why != "" && os.Getenv("CUNN_REQUIRE") == "1" {
-		t.Fatal(why)
-	}
+	testdevices.Require(t)
 	for _, device := range cuda.Devices() {
 		isas := []string{""}
 		switch device {

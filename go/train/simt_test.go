@@ -23,6 +23,7 @@ const (
 
 func requireSimt(t *testing.T) {
 	t.Helper()
+	testdevices.Require(t)
 	for _, device := range []string{"cpu", "simt"} {
 		if why := cuda.WhyNot(device); why != "" {
 			t.Skip(why)

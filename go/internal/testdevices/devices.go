@@ -10,17 +10,26 @@ import (
 )
 
 // Each runs a test on the reference and on whatever the library has here; -short leaves out simt, which takes its time under
-// the race detector. With CUNN_REQUIRE=1 an absent library is a failure, not fewer tests.
+// the race detector.
 func Each(t *testing.T, test func(t *testing.T, backend tensor.Backend)) {
 	t.Helper()
-	if why := cuda.WhyNot("cpu"); why != "" && os.Getenv("CUNN_REQUIRE") == "1" {
-		t.Fatal(why)
-	}
+	Require(t)
 	for _, device := range cuda.Devices() {
 		if device == "simt" && testing.Short() {
 			continue
 		}
 		t.Run(device, func(t *testing.T) { test(t, Open(t, device, cuda.Options{})) })
+	}
+}
+
+// Require fails a test where what CUNN_REQUIRE asks for is absent: with 1 the library, with simt libcunn-simt too.
+func Require(t testing.TB) {
+	t.Helper()
+	required := map[string][]string{"1": {"cpu"}, "simt": {"cpu", "simt"}}
+	for _, device := range required[os.Getenv("CUNN_REQUIRE")] {
+		if why := cuda.WhyNot(device); why != "" {
+			t.Fatal(why)
+		}
 	}
 }
 

@@ -10,13 +10,14 @@ use nn_core::tensor::Backend;
 use nn_cuda::{Context, why_not};
 use suite::{cases, run};
 
-/// Whether the device is here; where CUNN_REQUIRE is 1 the library must be.
+/// Whether the device is here; where CUNN_REQUIRE is 1 the library must be, where it is simt that too.
 fn available(device: &str) -> bool {
     let Some(reason) = why_not(device) else {
         return true;
     };
-    let required = std::env::var("CUNN_REQUIRE").is_ok_and(|value| value == "1");
-    assert!(!(required && device == "cpu"), "{reason}");
+    let required = std::env::var("CUNN_REQUIRE").unwrap_or_default();
+    assert!(!(required == "1" && device == "cpu"), "{reason}");
+    assert!(!(required == "simt" && device != "cuda"), "{reason}");
     eprintln!("skipped: {reason}");
     false
 }

@@ -18,6 +18,8 @@ const STEPS: usize = 4;
 fn available() -> bool {
     match why_not("cpu").or_else(|| why_not("simt")) {
         Some(reason) => {
+            let required = std::env::var("CUNN_REQUIRE").unwrap_or_default();
+            assert!(required != "simt", "{reason}");
             eprintln!("skipped: {reason}");
             false
         }
