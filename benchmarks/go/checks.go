@@ -81,10 +81,14 @@ func inputs(kind string, s []int) [][]float32 {
 
 // compare, after one run: |got - want| <= 2 4 sqrt(K) halfUlp z for every element, K the terms of its longest sum (at
 // least 16, for the elementary function on the way) and z the sum of the terms' sizes; twice, because each side rounds.
-// given are inputs as they were before the run.
+// given are inputs as they were before the run. Every output has to be there, with all of its elements where all of the
+// work was done.
 func compare(kind string, s []int, given [][]float32, l loops, want []byte) error {
-	bounds := newSums(kind, s, given)
-	for number, size := range outputSizes(kind, s) {
+	bounds, sizes := newSums(kind, s, given), outputSizes(kind, s)
+	if len(l.outputs) != len(sizes) {
+		return fmt.Errorf("%d outputs, expected %d", len(l.outputs), len(sizes))
+	}
+	for number, size := range sizes {
 		if len(want) < 4*size {
 			return fmt.Errorf("output %d: %d bytes, expected those of %d elements", number, len(want), size)
 		}
@@ -92,6 +96,9 @@ func compare(kind string, s []int, given [][]float32, l loops, want []byte) erro
 		want = want[4*size:]
 		if kind == "cross_entropy" && number == 0 && l.share < 1 {
 			continue // a sum over rows of which only the first were computed
+		}
+		if count := len(l.outputs[number]); count > size || (l.share >= 1 && count < size) {
+			return fmt.Errorf("output %d has %d elements, expected %d", number, count, size)
 		}
 		for i, value := range l.outputs[number] {
 			got, expected := float64(value), float64(math.Float32frombits(binary.LittleEndian.Uint32(whole[4*i:])))

@@ -101,6 +101,18 @@ func TestWrongOutputIsRefused(t *testing.T) {
 				}
 				output[0] = was
 			}
+			for _, wrong := range [][]float32{nil, output[:len(output)-1], append(slices.Clone(output), 0)} {
+				if l.outputs[number] = wrong; check() == nil {
+					t.Errorf("%s: output %d has %d elements for %d, and nobody noticed", c.Name, number, len(wrong), len(output))
+				}
+			}
+			l.outputs[number] = output
+		}
+		every := l.outputs
+		for _, wrong := range [][][]float32{nil, every[:len(every)-1], append(slices.Clone(every), every[0])} {
+			if l.outputs = wrong; check() == nil {
+				t.Errorf("%s: %d outputs for %d, and nobody noticed", c.Name, len(wrong), len(every))
+			}
 		}
 	}
 }

@@ -62,30 +62,39 @@ fn output_sizes(case: &Fields) -> Result<Vec<usize>> {
 
 /// After one run of a `share` of the work: |got - want| <= 2 4 sqrt(K) EPS s for every element, K the terms of its longest sum (at
 /// least 16, for the elementary function on the way) and s the sum of the terms' sizes; twice, because
-/// each side rounds.
+/// each side rounds. Returns how many elements of `want` there was no output for: a framework keeps to
+/// itself what only a backward pass needs.
 ///
-/// Errors: a sentence about the first element that is off.
+/// Errors: a sentence about the first element that is off, or an output of another length.
 pub fn compare(
     case: &Fields,
     given: &[Vec<f32>],
     outputs: &[Vec<f32>],
     share: f64,
     want: &[u8],
-) -> std::result::Result<(), String> {
+) -> std::result::Result<usize, String> {
     let text = |error: nn_core::NNError| error.to_string();
     let sums = Sums::new(case, given).map_err(text)?;
     let mut wanted = values(want).into_iter();
     let sizes = output_sizes(case).map_err(text)?;
-    if outputs.is_empty() {
-        return Err(format!("{}: there is no output", case.place));
+    if outputs.is_empty() || outputs.len() > sizes.len() {
+        let (count, most) = (outputs.len(), sizes.len());
+        return Err(format!("{}: {count} outputs, expected {most}", case.place));
     }
     for ((number, got), size) in outputs.iter().enumerate().zip(sizes) {
         let whole: Vec<f32> = wanted.by_ref().take(size).collect();
+        if whole.len() != size {
+            let count = whole.len();
+            return Err(format!(
+                "{}: {count} elements to compare output {number} with, expected {size}",
+                case.place
+            ));
+        }
         if sums.kind == "cross_entropy" && number == 0 && share < 1.0 {
             // A sum over rows of which only the first were computed.
             continue;
         }
-        if got.len() > whole.len() || (share >= 1.0 && got.len() < whole.len()) {
+        if got.len() > size || (share >= 1.0 && got.len() < size) {
             return Err(format!(
                 "{}: output {number} has {} elements, expected {size}",
                 case.place,
@@ -105,7 +114,7 @@ pub fn compare(
             }
         }
     }
-    Ok(())
+    Ok(wanted.count())
 }
 
 /// Two devices after one run on fresh work: an operation within the bound of [`compare`], a model within
@@ -138,7 +147,7 @@ pub fn compare_devices(
         .iter()
         .map(|size| all.by_ref().take(*size).collect())
         .collect();
-    compare(case, &inputs(case).map_err(text)?, &outputs, 1.0, want)
+    compare(case, &inputs(case).map_err(text)?, &outputs, 1.0, want).map(|_| ())
 }
 
 /// Two devices after one run of a model's work: ids are equal; activations and logits agree to 2e-5 (the

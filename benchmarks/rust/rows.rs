@@ -137,13 +137,18 @@ impl Rows {
         };
         (loops.run)();
         let expected = self.expected(case)?;
-        checks::compare(
+        let missing = checks::compare(
             case,
             &given,
             &loops.outputs.borrow(),
             loops.share,
             &expected.output,
         )?;
+        if missing > 0 {
+            return Err(
+                format!("{row}: no output for {missing} elements of {}", case.place).into(),
+            );
+        }
         let (units, unit) = (expected.units, expected.unit);
         let (implementation, threads) = if row == "naive" {
             ("Rust loops".to_string(), 1)

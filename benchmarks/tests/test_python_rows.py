@@ -77,6 +77,34 @@ def test_a_wrong_output_is_noticed(kind: str) -> None:
             checks.compare(one, given, wrong, want)
 
 
+@pytest.mark.parametrize("kind", CASES)
+def test_an_output_that_is_missing_or_short_is_noticed(kind: str) -> None:
+    """Of a framework the first outputs are enough, but one at least, and whole."""
+    one = case(kind)
+    with open_backend(DEVICE) as backend:
+        want, given = output(backend, one), checks.inputs(backend, one)
+    loops = library.KINDS[kind](one, given)
+    loops.run()
+    every = loops.result()
+
+    def compare(outputs: list[Any], *, first: bool = False) -> None:
+        checks.compare(one, given, naive.Loops(loops.run, 1.0, lambda: outputs), want, first=first)
+
+    compare(every)
+    for wrong in ([], every[:-1], [*every, every[0]]):
+        with pytest.raises(AssertionError, match=rf"{len(wrong)} outputs, expected {len(every)}"):
+            compare(wrong)
+    with pytest.raises(AssertionError, match="0 outputs"):
+        compare([], first=True)
+    if len(every) > 1:
+        compare(every[:1], first=True)
+    for number, values in enumerate(every):
+        for other in (values[:-1], np.append(values, 0.0)):
+            spoiled = [*every[:number], other, *every[number + 1 :]]
+            with pytest.raises(AssertionError, match=f"output {number} has {len(other)} elements"):
+                compare(spoiled)
+
+
 def test_loops_that_would_take_long_do_a_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(naive, "STEPS", 600)
     one = case("matmul")
