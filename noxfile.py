@@ -57,7 +57,9 @@ def cmake(session: nox.Session, name: str, *options: str, target: str | None = N
     folder = BUILD / name
     # A compiler newer than ours may warn of more: that fails the project's own runs, not a user's build.
     werror = f"-DCMAKE_COMPILE_WARNING_AS_ERROR={'ON' if os.environ.get('CI') == 'true' else 'OFF'}"
-    session.run("cmake", "-S", "cuda", "-B", str(folder), "-G", "Ninja", werror, *options, silent=True)
+    # Sessions share the folder, and the one that made it may be gone with its Ninja.
+    ninja = f"-DCMAKE_MAKE_PROGRAM={Path(session.bin) / 'ninja'}"
+    session.run("cmake", "-S", "cuda", "-B", str(folder), "-G", "Ninja", ninja, werror, *options, silent=True)
     chosen = ("--target", target) if target else ()
     session.run("cmake", "--build", str(folder), *chosen)
     return folder
