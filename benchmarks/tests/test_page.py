@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.lab import results
+from benchmarks.report import units
 from benchmarks.report.page import page
 from benchmarks.report.view import View, view
 from benchmarks.tests.browser import Browser, installed
@@ -22,7 +23,13 @@ CHARTS = ("agreement", "steps", "cases", "roofline", "scaling", "series", "memor
 
 @pytest.fixture(scope="module")
 def shown() -> View:
-    return view(results.derived(example()))
+    """In the training step of `small` Python is 1% to 3% slower, so that the middle and the end of that differ."""
+    result = example()
+    for row in result["rows"]:
+        if (row["case"], row["language"]) == ("small_train_8x256", "python"):
+            slower = zip((1.01, 1.03, 1.02), row["rounds"], strict=True)
+            row["rounds"] = [[by * sample for sample in one] for by, one in slower]
+    return view(results.derived(result))
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +89,13 @@ def test_every_chart_is_drawn(opened: Browser, shown: View) -> None:
     assert count(opened, "#agreement .dot") == sum(len(one["languages"]) for one in shown["agreement"])
     assert count(opened, "#rows tbody tr") == sum(len(case["rows"]) for case in shown["cases"])
     assert count(opened, "#tiles .tile") == 4
+
+
+def test_the_spread_of_the_languages_has_its_upper_end(opened: Browser, shown: View) -> None:
+    (promise,) = [one for one in shown["agreement"] if one["case"] == "small_train_8x256"]
+    assert promise["spread_high"] > promise["spread"] + 0.005
+    figure = opened.value("document.querySelector('#tiles .tile b').textContent")
+    assert figure == f"{units.percent(promise['spread'])} (≤ {units.percent(promise['spread_high'])})"
 
 
 def test_no_coordinate_is_missing(opened: Browser) -> None:
