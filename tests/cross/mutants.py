@@ -107,6 +107,8 @@ def main() -> int:
     arguments = parser.parse_args()
     languages = arguments.language or LANGUAGES
     copy_tree()
+    if "python" in languages:
+        imports_the_copy()
     unnoticed = []
     for language in languages:
         if not passes(language, CONTROL, "unchanged"):
@@ -148,6 +150,15 @@ def copy_tree() -> None:
         there = ROOT / "target" / "debug" / part
         if there.is_dir() and not (target / part).exists():
             shutil.copytree(there, target / part, copy_function=link)
+
+
+def imports_the_copy() -> None:
+    """An editable installation is found before PYTHONPATH, and every change of the copy would pass unnoticed."""
+    environment = {**os.environ, "PYTHONPATH": str(TREE / "python")}
+    command = [sys.executable, "-c", "import nn; print(nn.__file__)"]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+    if not Path(found).is_relative_to(TREE):
+        sys.exit(f"Python imports {found} and not the copy, expected no cuda-nn installed in this environment")
 
 
 def link(source: str, target: str) -> None:
