@@ -47,16 +47,20 @@ def output(backend: Backend, one: Fields) -> bytes:
     return made.output()
 
 
-@pytest.mark.parametrize("kind", CASES)
-@pytest.mark.parametrize("kinds", [naive.KINDS, library.KINDS], ids=["naive", "library"])
-def test_rows_agree_with_the_library(
-    kind: str, kinds: dict[str, Callable[[Fields, naive.Inputs], naive.Loops]]
-) -> None:
+def computed(kinds: Kinds, kind: str) -> tuple[Fields, naive.Inputs, bytes, naive.Loops]:
+    """A case, its inputs, the library's output, and one of the rows, run once."""
     one = case(kind)
     with open_backend(DEVICE) as backend:
         want, given = output(backend, one), checks.inputs(backend, one)
     loops = kinds[kind](one, given)
     loops.run()
+    return one, given, want, loops
+
+
+@pytest.mark.parametrize("kind", CASES)
+@pytest.mark.parametrize("kinds", [naive.KINDS, library.KINDS], ids=["naive", "library"])
+def test_rows_agree_with_the_library(kind: str, kinds: Kinds) -> None:
+    one, given, want, loops = computed(kinds, kind)
     checks.compare(one, given, loops, want)
     assert loops.share == 1.0
 
@@ -64,11 +68,7 @@ def test_rows_agree_with_the_library(
 @pytest.mark.parametrize("kind", CASES)
 def test_a_wrong_output_is_noticed(kind: str) -> None:
     """One element of each output off by a thousandth of its size, or of 1."""
-    one = case(kind)
-    with open_backend(DEVICE) as backend:
-        want, given = output(backend, one), checks.inputs(backend, one)
-    loops = library.KINDS[kind](one, given)
-    loops.run()
+    one, given, want, loops = computed(library.KINDS, kind)
     for number in range(len(loops.result())):
         spoiled = [values.copy() for values in loops.result()]
         spoiled[number][-1] += 1e-3 * max(1.0, abs(spoiled[number][-1]))
@@ -80,11 +80,7 @@ def test_a_wrong_output_is_noticed(kind: str) -> None:
 @pytest.mark.parametrize("kind", CASES)
 def test_an_output_that_is_missing_or_short_is_noticed(kind: str) -> None:
     """Of a framework the first outputs are enough, but one at least, and whole."""
-    one = case(kind)
-    with open_backend(DEVICE) as backend:
-        want, given = output(backend, one), checks.inputs(backend, one)
-    loops = library.KINDS[kind](one, given)
-    loops.run()
+    one, given, want, loops = computed(library.KINDS, kind)
     every = loops.result()
 
     def compare(outputs: list[Any], *, first: bool = False) -> None:
@@ -107,11 +103,7 @@ def test_an_output_that_is_missing_or_short_is_noticed(kind: str) -> None:
 
 def test_loops_that_would_take_long_do_a_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(naive, "STEPS", 600)
-    one = case("matmul")
-    with open_backend(DEVICE) as backend:
-        want, given = output(backend, one), checks.inputs(backend, one)
-    loops = naive.matmul(one, given)
-    loops.run()
+    one, given, want, loops = computed(naive.KINDS, "matmul")
     assert loops.share == 2 / 6
     checks.compare(one, given, loops, want)
 

@@ -156,7 +156,8 @@ func (b *buffer) Close() error {
 	return b.context.destroyBuffer(b.handle)
 }
 
-// handleOf is the library's name for a buffer, 0 for none. It refuses those of another library and of the reference.
+// handleOf is the library's name for a buffer, 0 for none, -1 for one that is not of this package; the library refuses that
+// and the names that another library gave out.
 func handleOf(b tensor.Buffer) C.cunn_buffer {
 	if b == nil {
 		return 0
@@ -168,7 +169,7 @@ func handleOf(b tensor.Buffer) C.cunn_buffer {
 	return -1
 }
 
-// graphOf is the library's name for a recording, 0 for none.
+// graphOf is the library's name for a recording, likewise.
 func graphOf(recorded tensor.Graph) C.cunn_graph {
 	if recorded == nil {
 		return 0
