@@ -13,6 +13,7 @@ type RecordedStep struct {
 	run     func() error
 	graph   tensor.Graph
 	version int
+	turn    schedulerTurn
 }
 
 // NewRecordedStep records run, which works on the model's buffers.
@@ -46,6 +47,7 @@ func (s *RecordedStep) Run() error {
 		}
 		s.graph = graph
 	}
+	s.turn.take()
 	return s.Backend.GraphLaunch(s.graph)
 }
 
