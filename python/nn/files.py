@@ -61,6 +61,13 @@ def write_synced(path: Path, chunks: Iterable[Chunk]) -> None:
         os.fsync(file.fileno())
 
 
+def copy_synced(source: Path, target: Path) -> None:
+    """Copies the content of a file and waits until the disk has it. Errors: OSError."""
+    shutil.copyfile(source, target)
+    with open(target, "rb") as file:
+        os.fsync(file.fileno())
+
+
 def sync_folder(path: Path) -> None:
     """Waits until the names in the folder `path` are on the disk. Errors: OSError."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -54,6 +55,34 @@ def test_train_keeps_older_checkpoints(capsys: pytest.CaptureFixture[str], data:
     kept = sorted(entry.name for entry in (tmp_path / "m").glob("step-*"))
     assert kept == ["step-00000004", "step-00000005"]
     assert load_checkpoint(tmp_path / "m" / kept[0]).trainer_state()["step"] == 4
+
+
+def test_a_kept_checkpoint_is_on_the_disk_before_an_older_one_goes(
+    capsys: pytest.CaptureFixture[str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "m"
+    seen: list[tuple[Path, list[str]]] = []  # what is synced, and the checkpoints kept at that moment
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}")).relative_to(tmp_path.resolve())
+        seen.append((path, sorted(entry.name for entry in out.glob("step-*"))))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    (tmp_path / "config.json").write_text(TINY.to_json())
+    succeed(capsys, "train", "--data", data, "--out", out, "--config", tmp_path / "config.json",
+            "--steps", 2, "--batch", 1, "--seq", 8, "--save-every", 1, "--keep", 1, "--quiet", *REFERENCE)  # fmt: skip
+    aside = Path("m/.step-00000002.saving")
+    first = next(at for at, (path, _) in enumerate(seen) if path.parent == aside)
+    files = {aside / entry.name for entry in (out / "step-00000002").iterdir()}
+    copied = [path for path, _ in seen[first : first + len(files)]]
+    assert set(copied) == files and len(files) == 6
+    assert seen[first + len(files) :][:2] == [
+        (aside, ["step-00000001"]),
+        (Path("m"), ["step-00000001", "step-00000002"]),
+    ]
+    assert [entry.name for entry in out.glob("step-*")] == ["step-00000002"]
 
 
 def test_train_replaces_what_an_earlier_run_kept(

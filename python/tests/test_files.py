@@ -53,6 +53,20 @@ def test_a_full_device(tmp_path: Path) -> None:
     assert files.cannot_write("p", caught.value).key == "disk_full"
 
 
+def test_a_copy_has_the_bytes_and_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    (tmp_path / "a").write_bytes(bytes(range(256)) * 1024)
+    files.copy_synced(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == bytes(range(256)) * 1024
+    assert synced == [(tmp_path / "b").stat().st_ino]
+    with pytest.raises(FileNotFoundError):
+        files.copy_synced(tmp_path / "c", tmp_path / "d")
+    if Path("/dev/full").exists():
+        with pytest.raises(OSError, match="No space"):
+            files.copy_synced(tmp_path / "a", Path("/dev/full"))
+
+
 def test_a_new_folder_appears_whole(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b"
     with files.FolderSave(path, lambda name: False) as folder:

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -13,7 +11,6 @@ import (
 
 	nn "github.com/cuda-nn/cuda-nn/go"
 	"github.com/cuda-nn/cuda-nn/go/cuda"
-	"github.com/cuda-nn/cuda-nn/go/internal/files"
 	"github.com/cuda-nn/cuda-nn/go/internal/jsonstrict"
 	"github.com/cuda-nn/cuda-nn/go/internal/messages"
 	"github.com/cuda-nn/cuda-nn/go/model"
@@ -363,17 +360,4 @@ func parseIDs(text string) ([]int, error) {
 		ids = append(ids, id)
 	}
 	return ids, nil
-}
-
-// copyFile copies the content of a file, in pieces: weights may be more than the memory. Errors: the system's.
-func copyFile(target, source string) (err error) {
-	file, err := os.Open(source)
-	if err != nil {
-		return err
-	}
-	defer func() { err = tensor.First(err, file.Close()) }()
-	return files.WriteSynced(target, func(w io.Writer) error {
-		_, err := io.Copy(w, file)
-		return err
-	})
 }

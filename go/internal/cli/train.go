@@ -308,11 +308,13 @@ func keepAs(out, target string, count int) (err error) {
 		case entry.IsDir() && keptName.MatchString(name) && name != targetName:
 			kept = append(kept, name)
 		case entry.Type().IsRegular() && !strings.HasPrefix(name, ".") && (suffix == ".json" || suffix == ".safetensors"):
-			if err := copyFile(files.Join(aside, name), files.Join(out, name)); err != nil {
+			if err := files.CopySynced(files.Join(out, name), files.Join(aside, name)); err != nil {
 				return err
 			}
 		}
 	}
+	// The disk has the copy before it gets its name, and the name before an older one goes: whenever the power fails,
+	// what stands under step-N is whole.
 	if err := files.SyncFolder(aside); err != nil {
 		return err
 	}

@@ -150,6 +150,19 @@ func WriteSynced(path string, fill Fill) (err error) {
 	return file.Sync()
 }
 
+// CopySynced copies the content of a file, in pieces, and waits until the disk has it. Errors: the system's.
+func CopySynced(source, target string) (err error) {
+	file, err := os.Open(source)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	return WriteSynced(target, func(w io.Writer) error {
+		_, err := io.Copy(w, file)
+		return err
+	})
+}
+
 // SyncFolder waits until the names in the folder are on the disk. Errors: the system's.
 func SyncFolder(path string) error {
 	folder, err := os.Open(path)

@@ -3,10 +3,12 @@ package files
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	nn "github.com/cuda-nn/cuda-nn/go"
@@ -39,6 +41,29 @@ func save(t *testing.T, folder string, contents ...string) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestCopySynced(t *testing.T) {
+	folder := t.TempDir()
+	a, b := filepath.Join(folder, "a"), filepath.Join(folder, "b")
+	data := strings.Repeat("0123456789abcde", 1<<14)
+	if err := os.WriteFile(a, []byte(data), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := CopySynced(a, b); err != nil {
+		t.Fatal(err)
+	}
+	if copied, err := os.ReadFile(b); err != nil || string(copied) != data {
+		t.Errorf("%d bytes (%v)", len(copied), err)
+	}
+	if err := CopySynced(filepath.Join(folder, "c"), b); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	if full := "/dev/full"; Exists(full) {
+		if err := CopySynced(a, full); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("got %v", err)
+		}
 	}
 }
 

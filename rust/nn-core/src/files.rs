@@ -120,8 +120,15 @@ fn write_synced(path: &Path, name: &Path, content: &mut Content) -> Result<()> {
     file.get_ref().sync_all().map_err(failed)
 }
 
+/// Copies the content of a file, in pieces, and waits until the disk has it.
+pub fn copy_synced(source: &Path, target: &Path) -> io::Result<()> {
+    let mut file = File::create(target)?;
+    io::copy(&mut File::open(source)?, &mut file)?;
+    file.sync_all()
+}
+
 /// Waits until the names in the folder `path` are on the disk.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(if path.as_os_str().is_empty() {
         Path::new(".")
     } else {
@@ -325,6 +332,23 @@ fn is_plain_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_has_the_bytes_and_a_full_disk_is_said() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [a, b, c] = ["a", "b", "c"].map(|name| folder.path().join(name));
+        let data: Vec<u8> = (0..1 << 18).map(|i| (i % 251) as u8).collect();
+        fs::write(&a, &data).expect("a file");
+        copy_synced(&a, &b).expect("a copy");
+        assert!(fs::read(&b).expect("the copy") == data);
+        let missing = copy_synced(&c, &b).expect_err("no such file");
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        let full = Path::new("/dev/full");
+        if full.exists() {
+            let error = copy_synced(&a, full).expect_err("the disk is full");
+            assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
+        }
+    }
 
     #[test]
     fn a_plain_path_has_no_idle_parts() {

@@ -195,9 +195,13 @@ def _keep(trainer: Trainer, keep: int) -> None:
         aside.mkdir()
         for entry in sorted(trainer.out.iterdir()):
             if entry.is_file() and not entry.name.startswith(".") and entry.suffix in (".json", ".safetensors"):
-                shutil.copyfile(entry, aside / entry.name)
+                files.copy_synced(entry, aside / entry.name)
+        # The disk has the copy before it gets its name, and the name before an older one goes: whenever the power
+        # fails, what stands under step-N is whole.
+        files.sync_folder(aside)
         shutil.rmtree(target, ignore_errors=True)
         aside.rename(target)
+        files.sync_folder(trainer.out)
         kept = sorted(entry for entry in trainer.out.iterdir() if _KEPT.fullmatch(entry.name) and entry.is_dir())
         later = [entry for entry in kept if entry.name > target.name]  # of an earlier run in the same folder
         for old in [*kept[: -keep - len(later)], *later]:

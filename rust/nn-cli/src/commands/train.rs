@@ -317,13 +317,17 @@ fn keep_copy(out: &Path, target: &Path, aside: &Path, keep: usize) -> io::Result
         );
         let stored = name.ends_with(".json") || name.ends_with(".safetensors");
         if path.is_file() && !name.starts_with('.') && stored {
-            fs::copy(&path, aside.join(&name))?;
+            files::copy_synced(&path, &aside.join(&name))?;
         } else if path.is_dir() && is_kept(&name) && path != target {
             kept.push(path);
         }
     }
+    // The disk has the copy before it gets its name, and the name before an older one goes: whenever
+    // the power fails, what stands under step-N is whole.
+    files::sync_folder(aside)?;
     remove_tree(target)?;
     fs::rename(aside, target)?;
+    files::sync_folder(out)?;
     kept.push(target.to_path_buf());
     kept.sort_unstable();
     // Those behind the target are of an earlier run in the same folder.
