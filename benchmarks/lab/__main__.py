@@ -25,7 +25,7 @@ def main() -> int:
     one.add_argument(
         "--rounds", type=int, help=f"rounds of every case (default {plan.FULL.rounds}, or what it asks for)"
     )
-    one.add_argument("--minutes", type=float, default=10.0, help="what the cases should take at most (default 10)")
+    one.add_argument("--minutes", type=float, default=12.0, help="what the cases should take at most (default 12)")
     one.add_argument("--out", type=Path, help="the file to write (default: benchmarks/results/<date>-<cpu>.json)")
     several = commands.add_parser("merge", help="put slices of one run together")
     several.add_argument("slices", type=Path, nargs="+")
