@@ -67,6 +67,15 @@ def test_help_and_version_succeed(quick: list[Language], arguments: tuple[str, .
         assert result.code == 0 and result.out and not result.err, f"{name}: {result.text()}"
 
 
+@pytest.mark.parametrize("behind", ["fly", "train", "train --data", "fly -h", "-h", "- x", "--version -- fly"])
+@pytest.mark.parametrize("option", ["--version", "--help", "-h"])
+def test_an_option_of_the_program_is_obeyed_whatever_follows(quick: list[Language], option: str, behind: str) -> None:
+    for language in quick:
+        alone, result = language.run(option), language.run(option, *behind.split())
+        assert result.code == 0 and not result.err, f"{language.name}: {result.text()}"
+        assert result.out == alone.out, f"{language.name}: {result.text()}"
+
+
 def test_no_command_shows_the_help(quick: list[Language]) -> None:
     results = {language.name: language.run() for language in quick}
     assert {name: result.code for name, result in results.items()} == dict.fromkeys(results, results["python"].code)

@@ -45,6 +45,9 @@ func Main(arguments []string, out, stderr io.Writer) (code int) {
 	if len(arguments) > 0 && arguments[0] == "--" {
 		arguments = arguments[1:]
 	}
+	if asked := ofProgram(arguments); asked != "" {
+		arguments = []string{asked}
+	}
 	if len(arguments) == 0 {
 		_ = root.Help() // what it could not print, the program does not say either
 		return 2
@@ -73,6 +76,25 @@ func Main(arguments []string, out, stderr io.Writer) (code int) {
 	}
 	internal := messages.Internal(err.Error())
 	return a.fail(internal.Text, internal.ExitCode)
+}
+
+// ofProgram is what counts of a line that begins with options of the program: of --version and --help the first, whatever
+// command follows, unless an option among them is none of the program's. The flag parser would read on behind them, and
+// prefer --help.
+func ofProgram(arguments []string) string {
+	var first string
+	for _, word := range arguments {
+		if len(word) < 2 || word[0] != '-' || word == "--" {
+			break
+		}
+		if word != "--version" && word != "--help" && word != "-h" {
+			return word
+		}
+		if first == "" {
+			first = word
+		}
+	}
+	return first
 }
 
 // output is the program's, and the first error of writing to it, which help and version do not report.
@@ -107,12 +129,14 @@ func (a *app) root() *cobra.Command {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(flagError)
+	flag(root, new(bool), "version", "show the version and exit")
 	helpOf(root)
 	commands := []*cobra.Command{
 		a.bench(), a.eval(), a.generate(), a.info(), a.initialise(), a.inspect(), a.logits(), a.prepare(), a.quantize(), a.train(),
 	}
 	for _, command := range commands {
 		checked(command)
+		helpOf(command)
 		command.Flags().SortFlags = false
 		root.AddCommand(command)
 	}
@@ -122,7 +146,7 @@ func (a *app) root() *cobra.Command {
 
 // unknownCommand is the error when a line's first word is none of the commands. Asked before --help is obeyed.
 func unknownCommand(root *cobra.Command, word string) error {
-	if strings.HasPrefix(word, "-") {
+	if strings.HasPrefix(word, "-") && word != "-" {
 		return nil
 	}
 	var known []string

@@ -214,7 +214,7 @@ func TestHelp(t *testing.T) {
 		"      --data paths           a prepared folder (see prepare)",
 		"      --steps int            optimizer steps (default 1000)",
 		"      --json                 print the result as one JSON object",
-		"  -h, --help                 help for train",
+		"  -h, --help                 show this message and exit",
 	} {
 		if !strings.Contains(out, "\n"+line+"\n") {
 			t.Errorf("the help lacks %q:\n%s", line, out)

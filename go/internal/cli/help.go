@@ -10,8 +10,11 @@ import (
 
 func init() { cobra.AddTemplateFunc("options", options) }
 
-// helpOf has a command list its options as nn-py does: a flag without a value has none in the help either.
+// helpOf has a command list its options as nn-py does: a flag without a value has none in the help either, and --help is
+// such a flag.
 func helpOf(command *cobra.Command) {
+	command.Flags().VarP(flagOnly{new(bool)}, "help", "h", "show this message and exit")
+	command.Flags().Lookup("help").NoOptDefVal = alone
 	listed := command.UsageTemplate()
 	for _, of := range []string{"LocalFlags", "InheritedFlags"} {
 		listed = strings.ReplaceAll(listed, "."+of+".FlagUsages", "options ."+of)

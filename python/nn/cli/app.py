@@ -22,7 +22,7 @@ class _Subcommands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Errors: usage_unknown_command."""
-        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+        if (args[0] == "-" or not args[0].startswith("-")) and self.get_command(ctx, args[0]) is None:
             raise messages.usage_unknown_command(command=args[0], known=", ".join(self.list_commands(ctx)))
         return super().resolve_command(ctx, args)
 

@@ -22,7 +22,7 @@ const PROGRAM: &str = "nn-rs";
 #[command(disable_version_flag = true, args_override_self = true)]
 struct App {
     /// Show the version and exit.
-    #[arg(long, exclusive = true)]
+    #[arg(long)]
     version: bool,
     #[command(subcommand)]
     command: Option<Command>,
@@ -48,6 +48,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     // A first word "--" ends the options of the program, which has come to none.
     if arguments.get(1).is_some_and(|word| word == "--") {
         arguments.remove(1);
+    }
+    if let Some(asked) = of_program(&arguments) {
+        arguments.truncate(1);
+        arguments.push(asked);
     }
     let command = App::command();
     let parsed = Line::of(&command, &arguments).and_then(|line| {
@@ -76,6 +80,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         // Whoever read our output has gone; there is nobody left to tell.
         Err(Failure::NoReader) => 1,
     }
+}
+
+/// What counts of a line that begins with options of the program: of --version and --help the first,
+/// whatever command follows, unless an option among them is none of the program's. clap would obey a
+/// --help before it looks further, and read on behind --version.
+fn of_program(arguments: &[OsString]) -> Option<OsString> {
+    let options = || {
+        let is_option = |word: &str| word.len() > 1 && word.starts_with('-') && word != "--";
+        let words = arguments.iter().skip(1);
+        words.take_while(move |word| is_option(&word.to_string_lossy()))
+    };
+    let known = |word: &&OsString| *word == "--version" || *word == "--help" || *word == "-h";
+    let unknown = options().find(|word| !known(word));
+    unknown.or(options().next()).cloned()
 }
 
 /// A line on stderr; when even that is closed there is nobody left to tell.
