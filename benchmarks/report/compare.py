@@ -81,6 +81,29 @@ def refusal(old: results.Result, new: results.Result) -> str | None:
     return None
 
 
+def _only(these: results.Result, those: results.Result) -> list[str]:
+    """A list of the cases of which one result has rows that the other lacks: a case as a whole where the other has none
+    of it, else how many of its rows, and which, by language with their threads."""
+    other = {results.key(row) for row in those["rows"]}
+    both = {case for case, *_ in other}
+    only: dict[str, dict[str, dict[str, list[str]]]] = {}
+    for case, language, row, threads in map(results.key, these["rows"]):
+        if (case, language, row, threads) not in other:
+            rows = only.setdefault(case, {}).setdefault(titles.LANGUAGES[language], {})
+            rows.setdefault(row, []).append(str(threads))
+    lines = []
+    for case, languages in only.items():
+        count = sum(len(threads) for rows in languages.values() for threads in rows.values())
+        line = f"- {case}: {count} {'row' if count == 1 else 'rows'}"
+        if case in both:
+            line += ": " + "; ".join(
+                f"{language} " + ", ".join(f"{row} ({' and '.join(threads)})" for row, threads in rows.items())
+                for language, rows in languages.items()
+            )
+        lines.append(line)
+    return lines
+
+
 def report(old: results.Result, new: results.Result) -> str:
     """Markdown: how many medians are where the old ones said they would be, the rows that changed, and what only one of
     them has. Errors: ResultError where the two are of different machines."""
@@ -120,8 +143,7 @@ def report(old: results.Result, new: results.Result) -> str:
     if others:
         lines += ["", f"Not compared, since the case is another: {', '.join(others)}."]
     for which, these, those in (("old", old, new), ("new", new, old)):
-        other = {results.key(row) for row in those["rows"]}
-        only = [" ".join(map(str, results.key(row))) for row in these["rows"] if results.key(row) not in other]
+        only = _only(these, those)
         if only:
-            lines += ["", f"Only in the {which}: {', '.join(only)}."]
+            lines += ["", f"Only in the {which}, by case (threads in brackets):", "", *only]
     return "\n".join(lines).rstrip() + "\n"

@@ -277,7 +277,8 @@ def test_markdown_tables(shown: View) -> None:
     for case in shown["cases"]:
         assert f"### {case['title']['en']}" in text
     assert "## What we learned" in text
-    assert "about 0.5 s (2.0 s for Training step small, 8 × 256) and 10 samples" in text
+    longer = "2.0 s for Training step small, 8 × 256, 2.0 s for Decode small, 1 × 64 after 128"
+    assert f"about 0.5 s ({longer}) and 10 samples" in text
     assert markdown(view(derived(example()))) == text
 
 
@@ -292,8 +293,24 @@ def test_compare_finds_what_changed_and_nothing_else() -> None:
     assert moved[0].ratio == pytest.approx(1.5)
     text = compare.report(old, derived(new))
     assert "2 slower and 0 faster" in text
-    assert "Only in the old: matmul_2048 " in text
+    gone = sum(row["case"] == "matmul_2048" for row in old["rows"])
+    assert f"Only in the old, by case (threads in brackets):\n\n- matmul_2048: {gone} rows\n" in text
+    assert "Only in the new" not in text
     assert "0 slower and 0 faster" in compare.report(old, old)
+
+
+def test_compare_names_by_case_what_only_one_result_has() -> None:
+    gone = {("go", "cpu", 1), ("go", "cpu", 2), ("go", "naive", 1), ("rust", "cpu", 2)}
+    part = example()
+    part["rows"] = [
+        row
+        for row in part["rows"]
+        if row["case"] != "silu_65536" or (row["language"], row["row"], row["threads"]) not in gone
+    ]
+    whole, part = derived(example()), derived(part)
+    line = "- silu_65536: 4 rows: Rust cpu (2); Go cpu (1 and 2), naive (1)\n"
+    assert compare.report(whole, part).endswith(f"\n\nOnly in the old, by case (threads in brackets):\n\n{line}")
+    assert compare.report(part, whole).endswith(f"\n\nOnly in the new, by case (threads in brackets):\n\n{line}")
 
 
 def test_compare_refuses_another_machine() -> None:
