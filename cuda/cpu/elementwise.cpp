@@ -1,5 +1,6 @@
 // add, mul, scale, silu, swiglu, fill: y[i] = f(inputs at i). An element depends on its own inputs only, so any cut into
 // tasks gives the same bits.
+#include "activation.h"
 #include "lanes.h"
 #include "ops_decl.h"
 #include "tasks.h"
@@ -21,9 +22,6 @@ template <class F> CUNN_INLINE void map(Exec &exec, float *y, int64_t n, int64_t
 
 // Whether n f32 elements of this many buffers are more than the caches hold.
 bool large(int64_t n, int64_t buffers) { return n >= kStreamBytes / (int64_t)sizeof(float) / buffers; }
-
-CUNN_INLINE Vec16 sigmoid(Vec16 x) { return set1(1.0f) / (set1(1.0f) + exp(-x)); }
-CUNN_INLINE Vec16 silu(Vec16 x) { return x / (set1(1.0f) + exp(-x)); }
 
 }  // namespace
 
@@ -65,14 +63,14 @@ void silu_forward(Exec &exec, const SiluForward &op) {
 void silu_backward(Exec &exec, const SiluBackward &op) {
   const float *dy = op.dy, *x = op.x;
   map(exec, op.dx, op.n, kExpGrain, op.dx != dy && large(op.n, 3), [=](int64_t i, auto part) {
-    Vec16 v = load(x + i, part), s = sigmoid(v);
-    return load(dy + i, part) * (s * fma(v, set1(1.0f) - s, set1(1.0f)));
+    const Vec16 v = load(x + i, part);
+    return load(dy + i, part) * silu_slope(v, sigmoid(v));
   });
 }
 
 void swiglu_forward(Exec &exec, const SwigluForward &op) {
   const float *gate = op.gate, *up = op.up;
-  auto f = [=](int64_t i, auto part) { return silu(load(gate + i, part)) * load(up + i, part); };
+  auto f = [=](int64_t i, auto part) { return swiglu(load(gate + i, part), load(up + i, part)); };
   if (op.y.dtype == DType::f32) {
     bool stream = op.y.data != gate && op.y.data != up && large(op.n, 3);
     return map(exec, static_cast<float *>(op.y.data), op.n, kExpGrain, stream, f);
@@ -88,9 +86,9 @@ void swiglu_forward(Exec &exec, const SwigluForward &op) {
 void swiglu_backward(Exec &exec, const SwigluBackward &op) {
   split(exec, op.n, kExpGrain, 16, [&](int64_t begin, int64_t end) {
     each_vector(begin, end, [&](int64_t i, auto part) {
-      Vec16 dy = load(op.dy + i, part), g = load(op.gate + i, part), u = load(op.up + i, part), s = sigmoid(g);
-      store(op.dgate + i, dy * u * (s * fma(g, set1(1.0f) - s, set1(1.0f))), part);
-      store(op.dup + i, dy * (g * s), part);
+      const SwigluGradient d = swiglu_gradient(load(op.dy + i, part), load(op.gate + i, part), load(op.up + i, part));
+      store(op.dgate + i, d.dgate, part);
+      store(op.dup + i, d.dup, part);
     });
   });
 }

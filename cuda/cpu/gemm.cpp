@@ -38,15 +38,17 @@ struct Tiling {
 };
 
 Tiling tiling_of(const ProductCall &call, const Problem &p, int64_t wanted) {
-  Tiling t{least(p.m, tallest_tile), least(p.n, widest_tile()), 1, 0};
+  const int64_t products = products_of(call.epilogue);
+  Tiling t{least(p.m, tallest_tile), least(p.n, widest_tile() / products), 1, 0};
   if (streams(call, p, p.m)) {
-    t.cols = wanted > 1 ? ceil_div(most(32, task_bytes / most(1, bytes_of(p.b.dtype, p.k))), 32) * 32 : p.n;
+    const int64_t column_bytes = products * most(1, bytes_of(p.b.dtype, p.k));
+    t.cols = wanted > 1 ? ceil_div(most(32, task_bytes / column_bytes), 32) * 32 : p.n;
     if (t.cols > p.n) t.cols = p.n;
     return t;
   }
   while (ceil_div(p.m, t.rows) * ceil_div(p.n, t.cols) < wanted) {
     // Squarer tiles pack less for the same work; the grid of the register tile is kept.
-    if (t.cols > tile_cols && t.cols >= t.rows) t.cols = ceil_div(t.cols / 2, tile_cols) * tile_cols;
+    if (t.cols > tile_cols && products * t.cols >= t.rows) t.cols = ceil_div(t.cols / 2, tile_cols) * tile_cols;
     else if (t.rows > tile_rows) t.rows = ceil_div(t.rows / 2, tile_rows) * tile_rows;
     else if (t.cols > tile_cols) t.cols = ceil_div(t.cols / 2, tile_cols) * tile_cols;
     else break;
@@ -59,7 +61,8 @@ Tiling tiling_of(const ProductCall &call, const Problem &p, int64_t wanted) {
 
 double work_of(const ProductCall &call, const Problem &p) {
   const double rows = (double)p.m;
-  return (streams(call, p, p.m) && rows < stream_cost ? (rows > 0 ? stream_cost : 0) : rows) * (double)p.n * (double)most(p.k, 1);
+  const double cost = streams(call, p, p.m) && rows < stream_cost ? (rows > 0 ? stream_cost : 0) : rows;
+  return cost * products_of(call.epilogue) * (double)p.n * (double)most(p.k, 1);
 }
 
 int64_t padded(int64_t floats) { return ceil_div(floats, 16) * 16; }
@@ -77,7 +80,7 @@ void run_problems(Exec &exec, const ProductCall &call, const Problem *problems, 
   const double tasks = alone ? 1 : work / task_work < most_tasks ? work / task_work : most_tasks;
 
   Tiling *tilings = static_cast<Tiling *>(exec.scratch->bytes((size_t)count * sizeof(Tiling)));
-  int64_t total = 0, a_floats = 0, b_floats = 0, c_floats = 0;
+  int64_t total = 0, a_floats = 0, b_floats = 0, own_sums = 0;
   for (int64_t q = 0; q < count; ++q) {
     const Problem &p = problems[q];
     Tiling t{1, 1, 1, total};
@@ -89,14 +92,14 @@ void run_problems(Exec &exec, const ProductCall &call, const Problem *problems, 
       const int64_t kc = least(p.k, k_block);
       a_floats = most(a_floats, panels_of_a * panel_floats(tile_rows, kc));
       if (streams(call, p, least(p.m, t.rows)) || streams(call, p, p.m % t.rows)) a_floats = most(a_floats, panel_floats(stream_rows, p.k));
-      b_floats = most(b_floats, ceil_div(t.cols, tile_cols) * panel_floats(tile_cols, kc));
-      if (call.c_dtype != DType::f32) c_floats = most(c_floats, t.rows * ceil_div(t.cols, 16) * 16);
+      b_floats = most(b_floats, products_of(call.epilogue) * ceil_div(t.cols, tile_cols) * panel_floats(tile_cols, kc));
+      own_sums = most(own_sums, sums_floats(call, p, t.rows, t.cols));
     }
     tilings[q] = t;
   }
   a_floats = padded(a_floats);
   b_floats = padded(b_floats);
-  const int64_t stride = a_floats + b_floats + padded(c_floats);
+  const int64_t stride = a_floats + b_floats + padded(own_sums);
   float *memory = scratch_floats(exec, stride * (alone ? 1 : threads));
 
   auto task = [&](int64_t index, int worker) {
@@ -110,8 +113,8 @@ void run_problems(Exec &exec, const ProductCall &call, const Problem *problems, 
     const Tiling &t = tilings[low];
     const int64_t i0 = (index - t.first) / t.across * t.rows, j0 = (index - t.first) % t.across * t.cols;
     float *own = memory + worker * stride;
-    run_tile(call, p, {own, own + a_floats, own + a_floats + b_floats}, i0, j0, least(t.rows, p.m - i0),
-             least(t.cols, p.n - j0));
+    run_tile(call, p, {own, own + a_floats, own + a_floats + b_floats},
+             {i0, j0, least(t.rows, p.m - i0), least(t.cols, p.n - j0)});
   };
   if (alone) {
     for (int64_t index = 0; index < total; ++index) task(index, 0);

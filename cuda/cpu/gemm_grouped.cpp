@@ -35,27 +35,79 @@ static Operand rows_from(Operand all, int64_t begin) {
   return all;
 }
 
+// Of the products of grouped rows: where group i's operands and its rows of what is computed begin.
+template <class Args>
+Operand group_of_a(const Args &g, const int32_t *a_rows, int64_t i) {
+  return rows_from({g.a, g.a_dtype, g.lda, false, a_rows}, g.offsets[i]);
+}
+template <class Args>
+Operand group_of_b(const Args &g, const void *b, DType dtype, bool k_rows, int64_t i) {
+  return {static_cast<const char *>(b) + bytes_of(dtype, i * g.stride_b), dtype, g.ldb, k_rows, nullptr};
+}
+template <class Args, class T>
+T *group_of_rows(const Args &g, T *all, int64_t i) {
+  return all ? all + g.offsets[i] * g.ldc : nullptr;
+}
+template <class Args>
+char *group_of_c(const Args &g, void *all, DType dtype, int64_t i) {
+  return static_cast<char *>(all) + bytes_of(dtype, g.offsets[i] * g.ldc);
+}
+
+static Problem *problems_of(Exec &exec, int64_t groups) {
+  return static_cast<Problem *>(exec.scratch->bytes((size_t)groups * sizeof(Problem)));
+}
+
 // With a bad offset or row nothing is written: half an answer would hide the fault.
 void gemm_grouped_rows(Exec &exec, const GemmGroupedRowsArgs &g) {
   if (!offsets_are_valid(exec, OpId::gemm_grouped_rows, g.offsets, g.groups, g.m)) return;
   if (!rows_are_valid(exec, OpId::gemm_grouped_rows, g.a_rows, g.offsets[g.groups], g.a_row_count)) return;
   if (g.groups <= 0) return;
-  Problem *problems = static_cast<Problem *>(exec.scratch->bytes((size_t)g.groups * sizeof(Problem)));
-  for (int64_t i = 0; i < g.groups; ++i) {
-    const int64_t begin = g.offsets[i];
-    problems[i] = {rows_from({g.a, g.a_dtype, g.lda, false, g.a_rows}, begin),
-                   {static_cast<const char *>(g.b) + bytes_of(g.b_dtype, i * g.stride_b), g.b_dtype, g.ldb, !g.trans_b, nullptr},
-                   static_cast<char *>(g.c) + bytes_of(g.c_dtype, begin * g.ldc),
-                   g.ldc, g.offsets[i + 1] - begin, g.n, g.k};
-  }
+  Problem *problems = problems_of(exec, g.groups);
+  for (int64_t i = 0; i < g.groups; ++i)
+    problems[i] = {group_of_a(g, g.a_rows, i), group_of_b(g, g.b, g.b_dtype, !g.trans_b, i),
+                   group_of_c(g, g.c, g.c_dtype, i), g.ldc, g.offsets[i + 1] - g.offsets[i], g.n, g.k};
   run_problems(exec, {g.c_dtype, narrower(g.a_dtype, g.b_dtype), 1.0f, g.beta}, problems, g.groups);
+}
+
+void gemm_grouped_swiglu_forward(Exec &exec, const GemmGroupedSwigluForwardArgs &g) {
+  constexpr OpId op = OpId::gemm_grouped_swiglu_forward;
+  if (!offsets_are_valid(exec, op, g.offsets, g.groups, g.m)) return;
+  if (!rows_are_valid(exec, op, g.a_rows, g.offsets[g.groups], g.a_row_count)) return;
+  if (g.groups <= 0) return;
+  Problem *problems = problems_of(exec, g.groups);
+  for (int64_t i = 0; i < g.groups; ++i) {
+    Problem &p = problems[i];
+    p = {group_of_a(g, g.a_rows, i), group_of_b(g, g.w_gate, g.w_dtype, false, i), group_of_c(g, g.y, g.y_dtype, i),
+         g.ldc, g.offsets[i + 1] - g.offsets[i], g.n, g.k};
+    p.b_up = group_of_b(g, g.w_up, g.w_dtype, false, i);
+    p.gate_out = group_of_rows(g, g.gate, i);
+    p.up_out = group_of_rows(g, g.up, i);
+  }
+  run_problems(exec, {g.y_dtype, narrower(g.a_dtype, g.w_dtype), 1.0f, 0.0f, Epilogue::swiglu}, problems, g.groups);
+}
+
+void gemm_grouped_swiglu_backward(Exec &exec, const GemmGroupedSwigluBackwardArgs &g) {
+  if (!offsets_are_valid(exec, OpId::gemm_grouped_swiglu_backward, g.offsets, g.groups, g.m)) return;
+  if (g.groups <= 0) return;
+  Problem *problems = problems_of(exec, g.groups);
+  for (int64_t i = 0; i < g.groups; ++i) {
+    Problem &p = problems[i];
+    p = {group_of_a(g, nullptr, i), group_of_b(g, g.w_down, g.w_dtype, true, i), nullptr, g.ldc,
+         g.offsets[i + 1] - g.offsets[i], g.n, g.k};
+    p.gate_out = group_of_rows(g, g.dgate, i);
+    p.up_out = group_of_rows(g, g.dup, i);
+    p.gate = group_of_rows(g, g.gate, i);
+    p.up = group_of_rows(g, g.up, i);
+  }
+  run_problems(exec, {DType::f32, narrower(g.a_dtype, g.w_dtype), 1.0f, 0.0f, Epilogue::swiglu_backward}, problems,
+               g.groups);
 }
 
 void gemm_grouped_inner(Exec &exec, const GemmGroupedInnerArgs &g) {
   if (!offsets_are_valid(exec, OpId::gemm_grouped_inner, g.offsets, g.groups, g.k)) return;
   if (!rows_are_valid(exec, OpId::gemm_grouped_inner, g.b_rows, g.offsets[g.groups], g.b_row_count)) return;
   if (g.groups <= 0) return;
-  Problem *problems = static_cast<Problem *>(exec.scratch->bytes((size_t)g.groups * sizeof(Problem)));
+  Problem *problems = problems_of(exec, g.groups);
   for (int64_t i = 0; i < g.groups; ++i) {
     const int64_t begin = g.offsets[i];
     problems[i] = {rows_from({g.a, g.a_dtype, g.lda, true, nullptr}, begin),

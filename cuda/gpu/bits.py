@@ -1,5 +1,5 @@
 """The determinism contract on one device: the same bits run to run, recorded and called, alone and in a batch, in chunks and
-whole, in decode and in full forward."""
+whole, in decode and in full forward, with SwiGLU in the epilogue of its products and by itself."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from nn.model.config import MoEConfig
 from nn.model.generate import Sampling, generate
 from nn.model.kv_cache import KVCache
 from nn.model.transformer import MoETransformer
+from nn.tensor.backend import Buffer
 from nn.tensor.dtype import DType
 from nn.train.gpu_trainer import GpuTrainer
 
@@ -88,6 +89,36 @@ def samples_belong_to_the_sequence(device: str, config: MoEConfig, dtype: DType)
         return generate(model, prompts[:1], 8, sampling, stop_at_eos=False)[0] == together[0]
 
 
+def fused_and_composed(device: str, dtype: DType, rows: int, f: int, h: int) -> bool:
+    """SwiGLU of experts and its gradient by the fused calls and by the calls that they stand for."""
+    rng = np.random.default_rng(rows)
+    starts = np.asarray([0, 1, rows // 3, rows // 3, rows], np.int32)
+    groups, tokens = len(starts) - 1, rows // 2 + 1
+    with open_backend(device) as backend:
+
+        def of(array: NDArray[np.float32]) -> Buffer:
+            exact, narrow = backend.from_numpy(array), backend.buffer(dtype, array.size)
+            backend.cast(narrow, exact, array.size)
+            return narrow
+
+        x, dy = (of(rng.standard_normal(n * h, np.float32)) for n in (tokens, rows))
+        w_gate, w_up, w_down = (of(rng.standard_normal(groups * f * h, np.float32)) for _ in range(3))
+        offsets, row_token = backend.from_numpy(starts), backend.from_numpy(rng.integers(0, tokens, rows, np.int32))
+        gate, up, dgate, dup, gate2, up2, ds, dgate2, dup2 = (backend.buffer(DType.F32, rows * f) for _ in range(9))
+        y, y2, alone = (backend.buffer(dtype, rows * f) for _ in range(3))
+        shape = (groups, rows, f, h, tokens, f, h, h, f * h)
+        backend.gemm_grouped_swiglu_forward(y, gate, up, x, w_gate, w_up, offsets, row_token, *shape)
+        backend.gemm_grouped_swiglu_forward(alone, None, None, x, w_gate, w_up, offsets, row_token, *shape)
+        backend.gemm_grouped_swiglu_backward(dgate, dup, dy, w_down, offsets, gate, up, groups, rows, f, h, f, h, f, h * f)
+        backend.gemm_grouped_rows(gate2, x, w_gate, offsets, row_token, True, *shape, 0.0)
+        backend.gemm_grouped_rows(up2, x, w_up, offsets, row_token, True, *shape, 0.0)
+        backend.swiglu_forward(y2, gate2, up2, rows * f)
+        backend.gemm_grouped_rows(ds, dy, w_down, offsets, None, False, groups, rows, f, h, rows, f, h, f, h * f, 0.0)
+        backend.swiglu_backward(dgate2, dup2, ds, gate2, up2, rows * f)
+        same = lambda a, b: backend.download(a).tobytes() == backend.download(b).tobytes()  # noqa: E731
+        return all(same(a, b) for a, b in ((y, y2), (alone, y2), (gate, gate2), (up, up2), (dgate, dgate2), (dup, dup2)))
+
+
 def check(device: str, small: bool) -> dict[str, Any]:
     """Every check by name; true where the bits are equal."""
     seq = 17 if small else 130
@@ -102,6 +133,10 @@ def check(device: str, small: bool) -> dict[str, Any]:
             found[f"{name}: alone and in a batch"] = alone_and_in_a_batch(device, config, dtype, seq)
             found[f"{name}: chunks and whole"] = all(chunks_and_whole(device, config, dtype, c) for c in chunks)
             found[f"{name}: a sample belongs to its sequence"] = samples_belong_to_the_sequence(device, config, dtype)
+    for dtype in (DType.F32, DType.BF16, DType.F16):
+        # Tiles of 16, 64 and, where they fill the card, 128 rows; sizes that cp.async takes, and others.
+        shapes = [(9, 64, 40), (40, 37, 24)] if small else [(4, 6144, 768), (60, 136, 72), (47, 131, 75), (5000, 1544, 264)]
+        found[f"swiglu {dtype.label}: fused and composed"] = all(fused_and_composed(device, dtype, *shape) for shape in shapes)
     for name, equal in found.items():
         print(f"   {name}: {'equal' if equal else 'DIFFERS'}", flush=True)
     return {"passed": all(found.values()), "checks": found}

@@ -70,6 +70,33 @@ def attention(batch: int, heads: int, seq: int, d: int) -> float | None:
     return best
 
 
+def experts(starts: Any, hidden: int, ffn: int) -> tuple[float | None, float | None]:
+    """silu(x W_gate^T) * (x W_up^T) of groups of rows of x, keeping both products, and the gradients of the two from that of the result's
+    product with W_down; starts [groups + 1] i32. Products by grouped_mm where this PyTorch has it, else one for each group."""
+    if not here():
+        return None, None
+    rows, groups = int(starts[-1]), len(starts) - 1
+    make = lambda *shape: torch.rand(*shape, device="cuda", dtype=torch.bfloat16)  # noqa: E731
+    x, dy, w_gate, w_up, w_down = make(rows, hidden), make(rows, hidden), *(make(groups, *s) for s in ((ffn, hidden), (ffn, hidden), (hidden, ffn)))
+    ends = torch.tensor(starts[1:], device="cuda", dtype=torch.int32)
+    bounds = [(g, int(starts[g]), int(starts[g + 1])) for g in range(groups)]
+    grouped = getattr(torch.nn.functional, "grouped_mm", getattr(torch, "_grouped_mm", None))
+
+    def product(a: Any, b: Any) -> Any:
+        if grouped is not None:
+            return grouped(a, b, offs=ends)
+        return torch.cat([a[begin:end] @ b[g] for g, begin, end in bounds])
+
+    silu = torch.nn.functional.silu
+    gate, up = product(x, w_gate.transpose(1, 2)), product(x, w_up.transpose(1, 2))
+
+    def gradient() -> Any:
+        ds = product(dy, w_down)
+        return torch.ops.aten.silu_backward(ds * up, gate), ds * silu(gate)
+
+    return seconds_of(lambda: silu(product(x, w_gate.transpose(1, 2))) * product(x, w_up.transpose(1, 2))), seconds_of(gradient)
+
+
 def copy(n: int) -> float | None:
     """f32 within the card."""
     if not here():

@@ -110,6 +110,43 @@ def attention(backend: Backend, seq: int, heads: int) -> Timing:
     return Timing("attention", seconds_of(backend, run, 3), flop, "flop", "torch SDPA, its best backend", peers.attention(batch, heads, seq, d))
 
 
+def experts(backend: Backend, small: bool) -> list[Timing]:
+    """SwiGLU of the experts and its gradient as 6.9b has them, rows shared out evenly: fused into the products' epilogues, and
+    by the calls that the fused ones stand for."""
+    groups, tokens, h, f = (4, 24, 64, 128) if small else (16, 4096, 768, 6144)
+    top_k = 2 if small else 4
+    m = tokens * top_k
+    starts = (np.arange(groups + 1) * m // groups).astype(np.int32)
+    offsets, row_token = backend.from_numpy(starts), backend.from_numpy((np.arange(m) % tokens).astype(np.int32))
+    x, dy = uniform(backend, tokens * h, DType.BF16), uniform(backend, m * h, DType.BF16)
+    w_gate, w_up, w_down = (uniform(backend, groups * f * h, DType.BF16) for _ in range(3))
+    y, gate, up, ds, dgate, dup = (backend.buffer(t, m * f) for t in (DType.BF16, *[DType.F32] * 5))
+
+    def fused() -> None:
+        backend.gemm_grouped_swiglu_forward(y, gate, up, x, w_gate, w_up, offsets, row_token, groups, m, f, h, tokens, f, h, h, f * h)
+
+    def composed() -> None:
+        for c, w in ((gate, w_gate), (up, w_up)):
+            backend.gemm_grouped_rows(c, x, w, offsets, row_token, True, groups, m, f, h, tokens, f, h, h, f * h, 0.0)
+        backend.swiglu_forward(y, gate, up, m * f)
+
+    def gradient() -> None:
+        backend.gemm_grouped_swiglu_backward(dgate, dup, dy, w_down, offsets, gate, up, groups, m, f, h, f, h, f, h * f)
+
+    def composed_gradient() -> None:
+        backend.gemm_grouped_rows(ds, dy, w_down, offsets, None, False, groups, m, f, h, m, f, h, f, h * f, 0.0)
+        backend.swiglu_backward(dgate, dup, ds, gate, up, m * f)
+
+    peer, flop = "torch grouped_mm and silu, rows gathered before", 2.0 * m * f * h
+    forward_peer, gradient_peer = peers.experts(starts, h, f)
+    return [
+        Timing("experts bf16", seconds_of(backend, fused, 3), 2 * flop, "flop", peer, forward_peer),
+        Timing("experts bf16, three calls", seconds_of(backend, composed, 3), 2 * flop, "flop", peer, forward_peer),
+        Timing("experts gradient bf16", seconds_of(backend, gradient, 3), flop, "flop", peer, gradient_peer),
+        Timing("experts gradient bf16, two calls", seconds_of(backend, composed_gradient, 3), flop, "flop", peer, gradient_peer),
+    ]
+
+
 def rows(backend: Backend, n: int, small: bool) -> list[Timing]:
     """Row kernels and AdamW, by the bytes that they must move."""
     cols = 512 if small else 4096
@@ -140,11 +177,11 @@ def decode(backend: Backend, small: bool) -> Timing:
     generator = Generator(model, [prompt], new + 4, stop_at_eos=False)
     generator.prefill()
     for _ in range(3):  # called, recorded, launched
-        generator._step()
+        generator._step.run()
     backend.synchronize()
     begin = time.perf_counter()
     for _ in range(new):
-        generator._step()
+        generator._step.run()
     backend.synchronize()
     seconds = (time.perf_counter() - begin) / new
     generator.close()
@@ -173,14 +210,15 @@ def measure(device: str, card: str, small: bool) -> dict[str, Any]:
         copied = copies(backend, small)
         limit = bandwidth(copied)
         found = [*copied, gemm(backend, 64 if small else 4096, DType.BF16), gemm(backend, 64 if small else 4096, DType.F32)]
-        found += [attention(backend, 128 if small else 4096, 12), *rows(backend, 8 if small else 16384, small), decode(backend, small)]
+        found += [attention(backend, 128 if small else 4096, 12), *experts(backend, small)]
+        found += [*rows(backend, 8 if small else 16384, small), decode(backend, small)]
     for timing in found:
-        if timing.name in ("gemm bf16", "gemm f32", "attention"):
+        if timing.unit == "flop":
             timing.share = timing.peer_seconds / timing.seconds if timing.peer_seconds else None
         elif timing not in copied:
             timing.share = timing.amount / timing.seconds / limit
     table = [timing.row() for timing in found]
     for row in table:
-        share = f", {row['share']:.0%} of the {'peer' if 'peer' in row and row['name'][:4] in ('gemm', 'atte') else 'copy'}" if "share" in row else ""
+        share = f", {row['share']:.0%} of the {'peer' if 'flop/s' in row else 'copy'}" if "share" in row else ""
         print(f"   {row['name']}: {row['milliseconds']:.4g} ms{share}", flush=True)
     return {**judge(card, table), "bandwidth": limit, "peers": peers.versions(), "timings": table}

@@ -289,6 +289,25 @@ int32_t cunn_gemm_grouped_inner(cunn_context context, cunn_buffer c, cunn_buffer
                                 int64_t k, int64_t b_row_count, int64_t ldc, int64_t lda, int64_t ldb,
                                 int64_t stride_c, double beta);
 
+/* The gate and up products of SwiGLU experts (Shazeer 2020) with the activation in their epilogue: for g < groups,
+ * offsets[g] <= r < offsets[g+1] and j < n, with x = A[a_rows[r],:],
+ *   gate[r,j] = w_gate_g[j,:] x,  up[r,j] = w_up_g[j,:] x,  y[r,j] = silu(gate[r,j]) up[r,j].
+ * w_gate and w_up [groups,n,k] of one dtype, as B of cunn_gemm with trans_b, group g at g stride_b; y any float; gate and
+ * up f32, or 0 both: only the gradient needs them. offsets and a_rows as in cunn_gemm_grouped_rows. The bits of y are
+ * those of two calls of it and cunn_swiglu_forward. */
+int32_t cunn_gemm_grouped_swiglu_forward(cunn_context context, cunn_buffer y, cunn_buffer gate, cunn_buffer up,
+                                         cunn_buffer a, cunn_buffer w_gate, cunn_buffer w_up, cunn_buffer offsets,
+                                         cunn_buffer a_rows, int64_t groups, int64_t m, int64_t n, int64_t k,
+                                         int64_t a_row_count, int64_t ldc, int64_t lda, int64_t ldb, int64_t stride_b);
+
+/* With dy[r,j] = A[r,:] w_down_g[:,j], which is not stored: dgate[r,j] = dy[r,j] up[r,j] silu'(gate[r,j]) and
+ * dup[r,j] = dy[r,j] silu(gate[r,j]). A is the gradient of what the experts return; w_down [groups,k,n] any float, group g at
+ * g stride_b. gate, up, dgate and dup f32, all with ldc; dgate may alias gate, dup may alias up. */
+int32_t cunn_gemm_grouped_swiglu_backward(cunn_context context, cunn_buffer dgate, cunn_buffer dup, cunn_buffer a,
+                                          cunn_buffer w_down, cunn_buffer offsets, cunn_buffer gate, cunn_buffer up,
+                                          int64_t groups, int64_t m, int64_t n, int64_t k, int64_t ldc, int64_t lda,
+                                          int64_t ldb, int64_t stride_b);
+
 /* ---------------------------------------------------------------- rope (Su et al. 2021), half-split form */
 
 /* cos[p,i], sin[p,i], i < head_dim/2, of the angle p theta'^(-2i/head_dim), theta' = theta

@@ -57,10 +57,7 @@ struct Swiglu {
 struct SwigluGradient {
   float *dgate, *dup;
   const float *dy, *gate, *up;
-  __device__ float2 at(int64_t i) const {
-    const float g = gate[i], s = sigmoid(g), d = dy[i];
-    return make_float2(d * up[i] * silu_slope(g, s), d * (g * s));
-  }
+  __device__ float2 at(int64_t i) const { return swiglu_gradient(dy[i], gate[i], up[i]); }
   __device__ void put(int64_t i, float2 v) const {
     dgate[i] = v.x;
     dup[i] = v.y;

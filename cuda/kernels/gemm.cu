@@ -1,4 +1,4 @@
-// Matrix products: plain, batched, grouped by device-side offsets.
+// Matrix products: plain, batched, grouped by device-side offsets, grouped with SwiGLU or its gradient in the epilogue.
 #include "gemm_fma.cuh"
 #include "gemm_mma.cuh"
 #include "ops_decl.h"
@@ -18,16 +18,25 @@ Matrix matrix(const void* data, DType dtype, int64_t ld, bool transposed, const 
   return {data, dtype, transposed ? 1 : ld, transposed ? ld : 1, gather, batch_stride};
 }
 
+// W_up, which stands as W_gate does; of other products B once more.
+Matrix second_b(const Gemm& g) {
+  Matrix b = g.b;
+  if (g.swiglu.b_up) b.data = g.swiglu.b_up;
+  return b;
+}
+
+template <Epilogue kEpilogue = Epilogue::store>
 void run(Exec& exec, const Gemm& g) {
   if (g.m <= 0 || g.n <= 0 || g.groups <= 0) return;
   const bool tensor_cores = g.type != DType::f32 && g.a.dtype == g.type && g.b.dtype == g.type && g.alpha == 1.0f &&
-                            has_tensor_cores(exec, g.type) && mma_can_read(g.a) && mma_can_read(g.b);
+                            has_tensor_cores(exec, g.type) && mma_can_read(g.a) && mma_can_read(g.b) &&
+                            mma_can_read(second_b(g));
   if (tensor_cores && g.type == DType::bf16)
-    run_gemm_mma<__nv_bfloat16>(exec, g);
+    run_gemm_mma<__nv_bfloat16, kEpilogue>(exec, g);
   else if (tensor_cores)
-    run_gemm_mma<__half>(exec, g);
+    run_gemm_mma<__half, kEpilogue>(exec, g);
   else
-    run_gemm_fma(exec, g);
+    run_gemm_fma<kEpilogue>(exec, g);
 }
 
 Gemm problem(const GemmArgs& g) {
@@ -102,6 +111,31 @@ void gemm_grouped_inner(Exec& exec, const GemmGroupedInnerArgs& op) {
              matrix(op.b, op.b_dtype, op.ldb, false, op.b_rows),
              op.c, op.c_dtype, op.ldc, op.stride_c, op.m, op.n, op.k, 1.0f, op.beta,
              narrower(op.a_dtype, op.b_dtype), Grouping::inner, op.groups, op.offsets, valid});
+}
+
+void gemm_grouped_swiglu_forward(Exec& exec, const GemmGroupedSwigluForwardArgs& op) {
+  const int32_t* const valid =
+      validate_groups(exec, OpId::gemm_grouped_swiglu_forward, op.offsets, op.groups, op.m, op.a_rows, op.a_row_count);
+  Gemm g{matrix(op.a, op.a_dtype, op.lda, false, op.a_rows),
+         matrix(op.w_gate, op.w_dtype, op.ldb, true, nullptr, op.stride_b),
+         op.y, op.y_dtype, op.ldc, 0, op.m, op.n, op.k, 1.0f, 0.0f,
+         narrower(op.a_dtype, op.w_dtype), Grouping::rows, op.groups, op.offsets, valid};
+  g.swiglu.b_up = op.w_up;
+  g.swiglu.gate_out = op.gate;
+  g.swiglu.up_out = op.up;
+  run<Epilogue::swiglu>(exec, g);
+}
+
+void gemm_grouped_swiglu_backward(Exec& exec, const GemmGroupedSwigluBackwardArgs& op) {
+  const int32_t* const valid = validate_groups(exec, OpId::gemm_grouped_swiglu_backward, op.offsets, op.groups, op.m, nullptr, 0);
+  Gemm g{matrix(op.a, op.a_dtype, op.lda, false),
+         matrix(op.w_down, op.w_dtype, op.ldb, false, nullptr, op.stride_b),
+         op.dgate, DType::f32, op.ldc, 0, op.m, op.n, op.k, 1.0f, 0.0f,
+         narrower(op.a_dtype, op.w_dtype), Grouping::rows, op.groups, op.offsets, valid};
+  g.swiglu.gate = op.gate;
+  g.swiglu.up = op.up;
+  g.swiglu.dup = op.dup;
+  run<Epilogue::swiglu_gradient>(exec, g);
 }
 
 }  // namespace cunn::cuda

@@ -1,8 +1,8 @@
 // What the forms of the matrix product share: a problem as the kernels see it, and which tile of C a block computes.
 //
 // Each element of C has one f32 accumulator that starts from beta C (0 when beta is 0) and takes k ascending. Which tile,
-// block or neighbour it is computed with therefore does not change its bits. The f32 path (gemm_fma.cuh) takes one fused
-// multiply-add a term; the 16-bit path (gemm_mma.cuh) one mma.sync for 16 terms.
+// block or neighbour it is computed with, and what becomes of it there, therefore does not change its bits. The f32 path
+// (gemm_fma.cuh) takes one fused multiply-add a term; the 16-bit path (gemm_mma.cuh) one mma.sync for 16 terms.
 #pragma once
 #include "launch.cuh"
 
@@ -23,6 +23,21 @@ enum class Grouping : int32_t {
   inner,  // k runs over offsets[g] .. offsets[g+1] for matrix g of C
 };
 
+// What becomes of the finished sums (gemm_epilogue.cuh).
+enum class Epilogue : int32_t {
+  store,            // C is the sum
+  swiglu,           // C = silu(p) q of the sums p with B and q with a second matrix
+  swiglu_gradient,  // the sum is the gradient of silu(p) q: C is that of p, another matrix that of q
+};
+
+// Matrices that an epilogue knows beside B and C, laid out like those.
+struct SwigluBuffers {
+  const void* b_up = nullptr;                    // swiglu: q's B
+  float *gate_out = nullptr, *up_out = nullptr;  // swiglu: p and q, or both null
+  const float *gate = nullptr, *up = nullptr;    // swiglu_gradient: p and q
+  float* dup = nullptr;                          // swiglu_gradient: q's gradient
+};
+
 // C [m, n] = sum over k of A [m, k] B [k, n] + beta C.
 struct Gemm {
   Matrix a, b;
@@ -36,6 +51,8 @@ struct Gemm {
   int64_t groups;  // of batches or of offsets
   const int32_t* offsets;
   const int32_t* valid;  // 0 when an offset or a gathered row is out of range: then nothing is written
+  SwigluBuffers swiglu = {};
+  bool runs_aligned = false;  // of neighbours that the epilogue takes at once; each kernel's launch finds out
 };
 
 // The part of a problem that a block works on.

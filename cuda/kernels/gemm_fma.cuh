@@ -5,7 +5,7 @@
 // kDepth deep, twice: the next pair is on its way in registers while this one is used.
 #pragma once
 #include "blocks.cuh"
-#include "gemm.cuh"
+#include "gemm_epilogue.cuh"
 
 namespace cunn::cuda {
 
@@ -46,21 +46,29 @@ static __device__ __forceinline__ float transformed(float x, float alpha, DType 
 }
 
 template <FmaForm kForm>
-static __device__ __forceinline__ float load_b(const Matrix& b, int64_t i) {
-  if (kForm == FmaForm::plain) return static_cast<const float*>(b.data)[i];
-  if (kForm == FmaForm::floats) return load_float(b.data, b.dtype, i);
-  const uint8_t* const data = static_cast<const uint8_t*>(b.data);
-  return b.dtype == DType::q8 ? dequantized<true>(data, i) : dequantized<false>(data, i);
+static __device__ __forceinline__ float load_b(const void* b, DType dtype, int64_t i) {
+  if (kForm == FmaForm::plain) return static_cast<const float*>(b)[i];
+  if (kForm == FmaForm::floats) return load_float(b, dtype, i);
+  const uint8_t* const data = static_cast<const uint8_t*>(b);
+  return dtype == DType::q8 ? dequantized<true>(data, i) : dequantized<false>(data, i);
 }
 
-template <class Tile, FmaForm kForm>
+// Columns of C in a tile, of which a thread holds kRuns times kRun neighbours.
+template <class Tile, Epilogue kEpilogue>
+struct FmaColumns : TileColumns<kEpilogue, Tile::kCols, Tile::kTn == 8 ? Tile::kCols / 2 : Tile::kTn / 2> {
+  static constexpr int kOfThread = kEpilogue == Epilogue::swiglu ? Tile::kTn / 2 : Tile::kTn;
+  static constexpr int kRun = kOfThread < 4 ? kOfThread : 4, kRuns = kOfThread / kRun;
+};
+
+template <class Tile, FmaForm kForm, Epilogue kEpilogue>
 __global__ void __launch_bounds__(kFmaThreads, 1) gemm_fma_kernel(Gemm g) {
   constexpr bool kPlain = kForm == FmaForm::plain;
   constexpr int kRows = Tile::kRows, kCols = Tile::kCols, kTm = Tile::kTm, kTn = Tile::kTn;
+  using Columns = FmaColumns<Tile, kEpilogue>;
   CUNN_SHARED(float, as, [2][kFmaDepth][kRows + 4]);
   CUNN_SHARED(float, bs, [2][kFmaDepth][kCols + 4]);
   GemmTile tile;
-  if (!find_tile(g, kRows, kCols, &tile)) return;
+  if (!find_tile(g, kRows, Columns::kCount, &tile)) return;
 
   const int t = int(threadIdx.x), tx = t % Tile::kThreadCols, ty = t / Tile::kThreadCols;
   // Register element i of kTm is row (i / 4) (4 kRows / kTm) + 4 ty + i % 4 of the tile; columns likewise.
@@ -89,11 +97,12 @@ __global__ void __launch_bounds__(kFmaThreads, 1) gemm_fma_kernel(Gemm g) {
     for (int i = 0; i < stage_b.kPerThread; ++i) {
       int line, depth;
       stage_b.split(t + i * kFmaThreads, b_by_k, &line, &depth);
-      const int64_t col = tile.col + line, k = k0 + depth;
+      const int64_t col = tile.col + Columns::column(line), k = k0 + depth;
       float x = 0.0f;
       if (line < kCols && depth < kFmaDepth && col < g.n && k < tile.k_end) {
         const int64_t from = g.b.gather ? g.b.gather[k] : k;
-        x = transformed<kPlain>(load_b<kForm>(g.b, tile.b_offset + from * g.b.row_stride + col * g.b.col_stride), 1.0f, g.type);
+        const void* const b = Columns::of_up(line) ? g.swiglu.b_up : g.b.data;
+        x = transformed<kPlain>(load_b<kForm>(b, g.b.dtype, tile.b_offset + from * g.b.row_stride + col * g.b.col_stride), 1.0f, g.type);
       }
       stage_b.value[i] = x;
     }
@@ -119,7 +128,8 @@ __global__ void __launch_bounds__(kFmaThreads, 1) gemm_fma_kernel(Gemm g) {
     CUNN_UNROLL
     for (int j = 0; j < kTn; ++j) {
       const int64_t row = tile.row + tile_row(i), col = tile.col + tile_col(j);
-      acc[i][j] = row < tile.row_end && col < g.n ? beta_c(g, tile.c_offset + row * g.ldc + col) : 0.0f;
+      const bool starts_from_c = kEpilogue == Epilogue::store && row < tile.row_end && col < g.n;
+      acc[i][j] = starts_from_c ? beta_c(g, tile.c_offset + row * g.ldc + col) : 0.0f;
     }
 
   if (tile.k < tile.k_end) {
@@ -154,37 +164,52 @@ __global__ void __launch_bounds__(kFmaThreads, 1) gemm_fma_kernel(Gemm g) {
     __syncthreads();
   }
 
+  constexpr int kRun = Columns::kRun, kRuns = Columns::kRuns;
+  const auto column = [&](int r) { return tile.col + Columns::column(tile_col(r * kRun)); };
   CUNN_UNROLL
-  for (int i = 0; i < kTm; ++i)
+  for (int i = 0; i < kTm; ++i) {
+    float first[kRuns][kRun], second[kRuns][kRun];
     CUNN_UNROLL
-    for (int j = 0; j < kTn; ++j) {
-      const int64_t row = tile.row + tile_row(i), col = tile.col + tile_col(j);
-      if (row < tile.row_end && col < g.n) store_float(g.c, kPlain ? DType::f32 : g.c_dtype, tile.c_offset + row * g.ldc + col, acc[i][j]);
+    for (int j = 0; j < kRuns * kRun; ++j) {
+      first[j / kRun][j % kRun] = acc[i][j];
+      second[j / kRun][j % kRun] = Columns::kTwo ? acc[i][kTn / 2 + j % (kTn / 2)] : 0.0f;
     }
+    const int64_t row = tile.row + tile_row(i);
+    if (row < tile.row_end)
+      finish_row<kEpilogue>(g, kPlain ? DType::f32 : g.c_dtype, tile.c_offset + row * g.ldc, column, first, second);
+  }
 }
 
-template <class Tile>
-void run_gemm_fma_tile(Exec& exec, const Gemm& g) {
+template <class Tile, Epilogue kEpilogue>
+void run_gemm_fma_tile(Exec& exec, Gemm g) {
+  g.runs_aligned = runs_are_aligned(g, FmaColumns<Tile, kEpilogue>::kRun);
   const bool plain = g.a.dtype == DType::f32 && g.b.dtype == DType::f32 && g.c_dtype == DType::f32 && g.alpha == 1.0f;
-  const dim3 grid = gemm_grid(g, Tile::kRows, Tile::kCols);
-  if (plain)
-    CUNN_RUN(exec, (gemm_fma_kernel<Tile, FmaForm::plain>), grid, kFmaThreads, 0, g);
-  else if (is_quantized(g.b.dtype))
-    CUNN_RUN(exec, (gemm_fma_kernel<Tile, FmaForm::blocks>), grid, kFmaThreads, 0, g);
-  else
-    CUNN_RUN(exec, (gemm_fma_kernel<Tile, FmaForm::floats>), grid, kFmaThreads, 0, g);
+  const dim3 grid = gemm_grid(g, Tile::kRows, FmaColumns<Tile, kEpilogue>::kCount);
+  if (plain) {
+    CUNN_RUN(exec, (gemm_fma_kernel<Tile, FmaForm::plain, kEpilogue>), grid, kFmaThreads, 0, g);
+    return;
+  }
+  if constexpr (kEpilogue != Epilogue::swiglu_gradient) {  // whose matrices are trained, and not in blocks
+    if (is_quantized(g.b.dtype)) {
+      CUNN_RUN(exec, (gemm_fma_kernel<Tile, FmaForm::blocks, kEpilogue>), grid, kFmaThreads, 0, g);
+      return;
+    }
+  }
+  CUNN_RUN(exec, (gemm_fma_kernel<Tile, FmaForm::floats, kEpilogue>), grid, kFmaThreads, 0, g);
 }
 
 // Large tiles where they fill the card, small ones else; the choice changes no bits.
-inline void run_gemm_fma(Exec& exec, const Gemm& g) {
+template <Epilogue kEpilogue>
+void run_gemm_fma(Exec& exec, const Gemm& g) {
   const int64_t batches = g.grouping == Grouping::rows ? 1 : g.groups;
-  const int64_t large = ceil_div(g.m, 128) * ceil_div(g.n, 128) * batches;
+  const int64_t columns_of_b = kEpilogue == Epilogue::swiglu ? 2 * g.n : g.n;
+  const int64_t large = ceil_div(g.m, 128) * ceil_div(columns_of_b, 128) * batches;
   if (g.m <= 16)
-    run_gemm_fma_tile<FmaTile<16, 64, 2, 2>>(exec, g);
-  else if (g.m > 64 && g.n > 64 && large >= cuda_exec(exec).multiprocessors)
-    run_gemm_fma_tile<FmaTile<128, 128, 8, 8>>(exec, g);
+    run_gemm_fma_tile<FmaTile<16, 64, 2, 2>, kEpilogue>(exec, g);
+  else if (g.m > 64 && columns_of_b > 64 && large >= cuda_exec(exec).multiprocessors)
+    run_gemm_fma_tile<FmaTile<128, 128, 8, 8>, kEpilogue>(exec, g);
   else
-    run_gemm_fma_tile<FmaTile<64, 64, 4, 4>>(exec, g);
+    run_gemm_fma_tile<FmaTile<64, 64, 4, 4>, kEpilogue>(exec, g);
 }
 
 }  // namespace cunn::cuda

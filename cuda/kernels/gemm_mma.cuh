@@ -7,7 +7,7 @@
 //
 // An element's bits depend on k and its operands alone: mma steps of 16 terms from the tile's first k on, in order.
 #pragma once
-#include "gemm.cuh"
+#include "gemm_epilogue.cuh"
 #include "ptx.cuh"
 
 namespace cunn::cuda {
@@ -33,39 +33,55 @@ struct MmaStage {
   static constexpr int kElements = kOuter * kPitch;
 };
 
+// Columns of C in a tile: a warp has the fragments of p first, those of q second.
+template <class Tile, Epilogue kEpilogue>
+using MmaColumns = TileColumns<kEpilogue, Tile::kCols, Tile::kWarpCols / 2>;
+
+constexpr int kMmaRun = 2;  // neighbours among a thread's accumulators
+
+// Lines of A: one behind the other, of one matrix.
+struct OneMatrix {
+  static constexpr bool kTwo = false;
+  static __device__ __forceinline__ int column(int line) { return line; }
+};
+
 // Brings a stage of one operand in. `lines` exist from `line`, terms [k, k_end); strides are those of the other dimension.
-// gather maps lines where k is contiguous, and terms where lines are.
-template <int kThreads, int kLines, bool kByK, class T>
-static __device__ __forceinline__ void fetch_stage(T* stage, const T* data, int64_t stride, const int32_t* gather, int64_t line,
-                                                   int64_t line_end, int64_t k, int64_t k_end) {
+// gather maps lines where k is contiguous, and terms where lines are. `up` is the second matrix where Lines says that there are two.
+template <int kThreads, int kLines, bool kByK, class Lines, class T>
+static __device__ __forceinline__ void fetch_stage(T* stage, const T* data, const T* up, int64_t stride, const int32_t* gather,
+                                                   int64_t line, int64_t line_end, int64_t k, int64_t k_end) {
   using Stage = MmaStage<kLines, kByK>;
+  static_assert(kByK || !Lines::kTwo, "a piece of 16 bytes is of one matrix");
   constexpr int kPieces = Stage::kInner / 8;  // of 16 bytes
   CUNN_UNROLL
   for (int i = int(threadIdx.x); i < Stage::kOuter * kPieces; i += kThreads) {
     const int outer = i / kPieces, inner = i % kPieces * 8;
-    const int64_t at_outer = (kByK ? line : k) + outer, outer_end = kByK ? line_end : k_end;
+    const int64_t at_outer = kByK ? line + Lines::column(outer) : k + outer, outer_end = kByK ? line_end : k_end;
     const int64_t at_inner = (kByK ? k : line) + inner, inner_end = kByK ? k_end : line_end;
     int64_t there = inner_end - at_inner;
     there = at_outer >= outer_end || there < 0 ? 0 : there > 8 ? 8 : there;
     const T* from = data;
-    if (there > 0) from = data + (gather ? gather[at_outer] : at_outer) * stride + at_inner;
+    if constexpr (Lines::kTwo) from = Lines::of_up(outer) ? up : data;
+    if (there > 0) from += (gather ? gather[at_outer] : at_outer) * stride + at_inner;
     cp_async_16(stage + outer * Stage::kPitch + inner, from, int(there) * 2);
   }
 }
 
-template <class T, class Tile, bool kAByK, bool kBByK>
+template <class T, class Tile, bool kAByK, bool kBByK, Epilogue kEpilogue>
 __global__ void __launch_bounds__(Tile::kThreads, 1) gemm_mma_kernel(Gemm g) {
   using StageA = MmaStage<Tile::kRows, kAByK>;
   using StageB = MmaStage<Tile::kCols, kBByK>;
+  using Columns = MmaColumns<Tile, kEpilogue>;
   constexpr int kFragRows = Tile::kWarpRows / 16, kFragCols = Tile::kWarpCols / 8;
   CUNN_DYNAMIC_SHARED(T, shared);
   T* const shared_a = shared;
   T* const shared_b = shared + Tile::kStages * StageA::kElements;
   GemmTile tile;
-  if (!find_tile(g, Tile::kRows, Tile::kCols, &tile)) return;
+  if (!find_tile(g, Tile::kRows, Columns::kCount, &tile)) return;
 
   const T* const a = static_cast<const T*>(g.a.data) + tile.a_offset;
   const T* const b = static_cast<const T*>(g.b.data) + tile.b_offset;
+  const T* const up = Columns::kTwo ? static_cast<const T*>(g.swiglu.b_up) + tile.b_offset : nullptr;
   const int64_t a_stride = kAByK ? g.a.row_stride : g.a.col_stride, b_stride = kBByK ? g.b.col_stride : g.b.row_stride;
   const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
   const int warp_row = warp / (Tile::kCols / Tile::kWarpCols) * Tile::kWarpRows;
@@ -82,7 +98,8 @@ __global__ void __launch_bounds__(Tile::kThreads, 1) gemm_mma_kernel(Gemm g) {
       CUNN_UNROLL
       for (int e = 0; e < 4; ++e) {
         const int64_t row = row_of(fr, e), col = col_of(fc, e);
-        acc[fr][fc][e] = g.beta != 0.0f && row < tile.row_end && col < g.n ? beta_c(g, tile.c_offset + row * g.ldc + col) : 0.0f;
+        const bool starts_from_c = kEpilogue == Epilogue::store && g.beta != 0.0f && row < tile.row_end && col < g.n;
+        acc[fr][fc][e] = starts_from_c ? beta_c(g, tile.c_offset + row * g.ldc + col) : 0.0f;
       }
 
   const int64_t steps = (tile.k_end - tile.k + kMmaDepth - 1) / kMmaDepth;
@@ -90,10 +107,10 @@ __global__ void __launch_bounds__(Tile::kThreads, 1) gemm_mma_kernel(Gemm g) {
     if (step < steps) {
       const int slot = int(step % Tile::kStages);
       const int64_t k = tile.k + step * kMmaDepth;
-      fetch_stage<Tile::kThreads, Tile::kRows, kAByK>(shared_a + slot * StageA::kElements, a, a_stride, g.a.gather, tile.row, tile.row_end,
-                                                      k, tile.k_end);
-      fetch_stage<Tile::kThreads, Tile::kCols, kBByK>(shared_b + slot * StageB::kElements, b, b_stride, g.b.gather, tile.col, g.n, k,
-                                                      tile.k_end);
+      fetch_stage<Tile::kThreads, Tile::kRows, kAByK, OneMatrix>(shared_a + slot * StageA::kElements, a, a, a_stride, g.a.gather,
+                                                                 tile.row, tile.row_end, k, tile.k_end);
+      fetch_stage<Tile::kThreads, Tile::kCols, kBByK, Columns>(shared_b + slot * StageB::kElements, b, up, b_stride, g.b.gather,
+                                                               tile.col, g.n, k, tile.k_end);
     }
     cp_async_commit();  // an empty group keeps the count of groups in step
   };
@@ -137,35 +154,49 @@ __global__ void __launch_bounds__(Tile::kThreads, 1) gemm_mma_kernel(Gemm g) {
     }
   }
 
+  constexpr int kRuns = Columns::kTwo ? kFragCols / 2 : kFragCols;
+  const auto column = [&](int r) { return tile.col + Columns::column(warp_col + r * 8 + 2 * (lane % 4)); };
   CUNN_UNROLL
   for (int fr = 0; fr < kFragRows; ++fr)
     CUNN_UNROLL
-    for (int fc = 0; fc < kFragCols; ++fc)
+    for (int e = 0; e < 4; e += kMmaRun) {
+      float first[kRuns][kMmaRun], second[kRuns][kMmaRun];
       CUNN_UNROLL
-      for (int e = 0; e < 4; ++e) {
-        const int64_t row = row_of(fr, e), col = col_of(fc, e);
-        if (row < tile.row_end && col < g.n) store_float(g.c, g.c_dtype, tile.c_offset + row * g.ldc + col, acc[fr][fc][e]);
-      }
+      for (int r = 0; r < kRuns; ++r)
+        CUNN_UNROLL
+        for (int j = 0; j < kMmaRun; ++j) {
+          first[r][j] = acc[fr][r][e + j];
+          second[r][j] = Columns::kTwo ? acc[fr][kFragCols / 2 + r % (kFragCols / 2)][e + j] : 0.0f;
+        }
+      const int64_t row = row_of(fr, e);
+      if (row < tile.row_end) finish_row<kEpilogue>(g, g.c_dtype, tile.c_offset + row * g.ldc, column, first, second);
+    }
 }
 
-template <class T, class Tile, bool kAByK, bool kBByK>
-void run_gemm_mma_layout(Exec& exec, const Gemm& g) {
+template <class T, class Tile, bool kAByK, bool kBByK, Epilogue kEpilogue>
+void run_gemm_mma_layout(Exec& exec, Gemm g) {
+  g.runs_aligned = runs_are_aligned(g, kMmaRun);
   constexpr size_t kShared = sizeof(T) * Tile::kStages * (MmaStage<Tile::kRows, kAByK>::kElements + MmaStage<Tile::kCols, kBByK>::kElements);
-  allow_shared(gemm_mma_kernel<T, Tile, kAByK, kBByK>, kShared);
-  CUNN_RUN(exec, (gemm_mma_kernel<T, Tile, kAByK, kBByK>), gemm_grid(g, Tile::kRows, Tile::kCols), Tile::kThreads, kShared, g);
+  allow_shared(gemm_mma_kernel<T, Tile, kAByK, kBByK, kEpilogue>, kShared);
+  CUNN_RUN(exec, (gemm_mma_kernel<T, Tile, kAByK, kBByK, kEpilogue>), gemm_grid(g, Tile::kRows, MmaColumns<Tile, kEpilogue>::kCount),
+           Tile::kThreads, kShared, g);
 }
 
-template <class T, class Tile>
+template <class T, class Tile, Epilogue kEpilogue>
 void run_gemm_mma_tile(Exec& exec, const Gemm& g) {
   const bool a_by_k = g.a.col_stride == 1, b_by_k = g.b.row_stride == 1;
-  if (a_by_k && b_by_k)
-    run_gemm_mma_layout<T, Tile, true, true>(exec, g);
+  if constexpr (kEpilogue == Epilogue::swiglu)  // the ops have one layout each
+    run_gemm_mma_layout<T, Tile, true, true, kEpilogue>(exec, g);
+  else if constexpr (kEpilogue == Epilogue::swiglu_gradient)
+    run_gemm_mma_layout<T, Tile, true, false, kEpilogue>(exec, g);
+  else if (a_by_k && b_by_k)
+    run_gemm_mma_layout<T, Tile, true, true, kEpilogue>(exec, g);
   else if (a_by_k)
-    run_gemm_mma_layout<T, Tile, true, false>(exec, g);
+    run_gemm_mma_layout<T, Tile, true, false, kEpilogue>(exec, g);
   else if (b_by_k)
-    run_gemm_mma_layout<T, Tile, false, true>(exec, g);
+    run_gemm_mma_layout<T, Tile, false, true, kEpilogue>(exec, g);
   else
-    run_gemm_mma_layout<T, Tile, false, false>(exec, g);
+    run_gemm_mma_layout<T, Tile, false, false, kEpilogue>(exec, g);
 }
 
 // Whether cp.async can fetch the operand: lines and terms start at multiples of 16 bytes. Depends on the layout, never on
@@ -180,15 +211,16 @@ inline bool mma_can_read(const Matrix& x) {
 // times 0.6 us = 2 MB, 15 KB a multiprocessor; six stages of 64 columns on their way are 24 KB of B in a block, and all seven stay
 // below the 48 KiB that a launch may take unasked. (An sm_75 copies at once and gains nothing by them.) Large tiles read each
 // byte for many rows, and their three stages fit an sm_75's 64 KiB, and twice a multiprocessor of sm_80 and sm_90.
-template <class T>
+template <class T, Epilogue kEpilogue>
 void run_gemm_mma(Exec& exec, const Gemm& g) {
   const int64_t batches = g.grouping == Grouping::rows ? 1 : g.groups;
+  const int64_t columns_of_b = kEpilogue == Epilogue::swiglu ? 2 * g.n : g.n;
   if (g.m <= 32)
-    run_gemm_mma_tile<T, MmaTile<16, 64, 16, 16, 7>>(exec, g);
-  else if (g.m <= 64 || ceil_div(g.m, 128) * ceil_div(g.n, 128) * batches < cuda_exec(exec).multiprocessors)
-    run_gemm_mma_tile<T, MmaTile<64, 64, 32, 32, 4>>(exec, g);
+    run_gemm_mma_tile<T, MmaTile<16, 64, 16, 16, 7>, kEpilogue>(exec, g);
+  else if (g.m <= 64 || ceil_div(g.m, 128) * ceil_div(columns_of_b, 128) * batches < cuda_exec(exec).multiprocessors)
+    run_gemm_mma_tile<T, MmaTile<64, 64, 32, 32, 4>, kEpilogue>(exec, g);
   else
-    run_gemm_mma_tile<T, MmaTile<128, 128, 64, 32, 3>>(exec, g);
+    run_gemm_mma_tile<T, MmaTile<128, 128, 64, 32, 3>, kEpilogue>(exec, g);
 }
 
 }  // namespace cunn::cuda

@@ -61,6 +61,12 @@ static __device__ __forceinline__ float silu(float x) { return x / (1.0f + exp_f
 // d silu(x) / dx = s (1 + x (1 - s)), s = sigmoid(x)
 static __device__ __forceinline__ float silu_slope(float x, float s) { return s * fmaf(x, 1.0f - s, 1.0f); }
 
+// (dp, dq) = (dy q silu'(p), dy silu(p)) of SwiGLU's y = silu(p) q
+static __device__ __forceinline__ float2 swiglu_gradient(float dy, float p, float q) {
+  const float s = sigmoid(p);
+  return make_float2(dy * q * silu_slope(p, s), dy * (p * s));
+}
+
 // The larger number; a NaN in `x` loses.
 static __device__ __forceinline__ float larger(float x, float y) { return x > y ? x : y; }
 

@@ -118,3 +118,55 @@ int32_t cunn_gemm_grouped_inner(cunn_context context, cunn_buffer c, cunn_buffer
                                 starts, rows, groups, m, n, k, rows_of_b, call.real32("beta", beta)};
   });
 }
+
+int32_t cunn_gemm_grouped_swiglu_forward(cunn_context context, cunn_buffer y, cunn_buffer gate, cunn_buffer up,
+                                         cunn_buffer a, cunn_buffer w_gate, cunn_buffer w_up, cunn_buffer offsets,
+                                         cunn_buffer a_rows, int64_t groups, int64_t m, int64_t n, int64_t k,
+                                         int64_t a_row_count, int64_t ldc, int64_t lda, int64_t ldb,
+                                         int64_t stride_b) {
+  return run_op<OpId::gemm_grouped_swiglu_forward>(context, [&](Call &call) {
+    call.dims({{"groups", groups}, {"m", m}, {"n", n}, {"k", k}, {"a_row_count", a_row_count}, {"ldc", ldc},
+               {"lda", lda}, {"ldb", ldb}, {"stride_b", stride_b}});
+    call.nothing_when(groups == 0 || m == 0 || n == 0);
+    call.fits_i32("groups", groups);
+    call.fits_i32("m", m);
+    const Extent result = call.matrix(m, n, "ldc", ldc);
+    const int64_t rows_of_a = a_rows == 0 ? m : a_row_count;
+    const Elements ey = call.out("y", y, result, kAnyFloat);
+    const bool kept = gate != 0 || up != 0;  // one of them alone serves nobody
+    float *p = kept ? call.out<float>("gate", gate, result) : nullptr;
+    float *q = kept ? call.out<float>("up", up, result) : nullptr;
+    const Elements ea = call.in("a", a, call.matrix(rows_of_a, k, "lda", lda), kAnyFloat);
+    const Extent weights = repeated(call, groups, "stride_b", stride_b, n, k, "ldb", ldb);
+    const Elements eg = call.in("w_gate", w_gate, weights, dtypes_of_b(true));
+    const Elements eu = call.in("w_up", w_up, weights, dtypes_of_b(true));
+    call.same_dtype("w_up", eu.dtype, "w_gate", eg.dtype);
+    check_blocks(call, eg.dtype, k, ldb, stride_b);
+    const int32_t *starts = call.in<int32_t>("offsets", offsets, dense(groups + 1));
+    const int32_t *rows = call.in_or_none<int32_t>("a_rows", a_rows, dense(m));
+    return GemmGroupedSwigluForwardArgs{ey.data, ey.dtype, p, q, ldc, ea.data, ea.dtype, lda, eg.data, eu.data,
+                                        eg.dtype, ldb, stride_b, starts, rows, groups, m, n, k, rows_of_a};
+  });
+}
+
+int32_t cunn_gemm_grouped_swiglu_backward(cunn_context context, cunn_buffer dgate, cunn_buffer dup, cunn_buffer a,
+                                          cunn_buffer w_down, cunn_buffer offsets, cunn_buffer gate, cunn_buffer up,
+                                          int64_t groups, int64_t m, int64_t n, int64_t k, int64_t ldc, int64_t lda,
+                                          int64_t ldb, int64_t stride_b) {
+  return run_op<OpId::gemm_grouped_swiglu_backward>(context, [&](Call &call) {
+    call.dims({{"groups", groups}, {"m", m}, {"n", n}, {"k", k}, {"ldc", ldc}, {"lda", lda}, {"ldb", ldb},
+               {"stride_b", stride_b}});
+    call.nothing_when(groups == 0 || m == 0 || n == 0);
+    call.fits_i32("groups", groups);
+    call.fits_i32("m", m);
+    const Extent result = call.matrix(m, n, "ldc", ldc);
+    float *dp = call.out<float>("dgate", dgate, result), *dq = call.out<float>("dup", dup, result);
+    const Elements ea = call.in("a", a, call.matrix(m, k, "lda", lda), kAnyFloat);
+    const Elements ew =
+        call.in("w_down", w_down, repeated(call, groups, "stride_b", stride_b, k, n, "ldb", ldb), kAnyFloat);
+    const int32_t *starts = call.in<int32_t>("offsets", offsets, dense(groups + 1));
+    const float *p = call.in<float>("gate", gate, result, {"dgate"}), *q = call.in<float>("up", up, result, {"dup"});
+    return GemmGroupedSwigluBackwardArgs{dp, dq, ldc, ea.data, ea.dtype, lda, ew.data, ew.dtype, ldb, stride_b, starts,
+                                         p, q, groups, m, n, k};
+  });
+}

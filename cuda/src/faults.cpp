@@ -26,7 +26,7 @@ const char *argument_name(DeviceFault fault, OpId op) {
     case DeviceFault::offset_out_of_range: return "offsets";
     case DeviceFault::row_out_of_range:
       switch (op) {
-        case OpId::gemm_grouped_rows: return "a_rows";
+        case OpId::gemm_grouped_rows: case OpId::gemm_grouped_swiglu_forward: return "a_rows";
         case OpId::gemm_grouped_inner: return "b_rows";
         case OpId::top_k_backward: case OpId::softmax_top_k_backward: return "indices";
         case OpId::moe_dispatch_backward: case OpId::moe_combine_forward: case OpId::moe_combine_backward:

@@ -110,6 +110,21 @@ struct GemmGroupedInnerArgs {
   int64_t groups, m, n, k, b_row_count;
   float beta;
 };
+struct GemmGroupedSwigluForwardArgs {
+  void *y; DType y_dtype; float *gate, *up;  // gate and up null: not kept
+  int64_t ldc;
+  const void *a; DType a_dtype; int64_t lda;
+  const void *w_gate, *w_up; DType w_dtype; int64_t ldb, stride_b;
+  const int32_t *offsets, *a_rows;  // a_rows null: identity
+  int64_t groups, m, n, k, a_row_count;
+};
+struct GemmGroupedSwigluBackwardArgs {
+  float *dgate, *dup; int64_t ldc;
+  const void *a; DType a_dtype; int64_t lda;
+  const void *w_down; DType w_dtype; int64_t ldb, stride_b;
+  const int32_t *offsets; const float *gate, *up;
+  int64_t groups, m, n, k;
+};
 
 // ---- rope
 struct RopeFrequencies { float *cos, *sin; int64_t positions, head_dim; double theta, ntk_alpha; };
@@ -217,68 +232,70 @@ struct Quantize { void *y; DType y_dtype; ConstFloats x; int64_t n; };
 struct Dequantize { Floats y; const void *x; DType x_dtype; int64_t n; };
 
 // Every op: its name at the ABI (without the prefix) and its argument struct.
-#define CUNN_FOR_EACH_OP(X)                              \
-  X(add_forward, AddForward)                             \
-  X(mul_forward, MulForward)                             \
-  X(mul_backward, MulBackward)                           \
-  X(scale_forward, ScaleForward)                         \
-  X(silu_forward, SiluForward)                           \
-  X(silu_backward, SiluBackward)                         \
-  X(swiglu_forward, SwigluForward)                       \
-  X(swiglu_backward, SwigluBackward)                     \
-  X(fill, Fill)                                          \
-  X(softmax_forward, SoftmaxForward)                     \
-  X(softmax_backward, SoftmaxBackward)                   \
-  X(top_k_forward, TopKForward)                          \
-  X(top_k_backward, TopKBackward)                        \
-  X(softmax_top_k_forward, SoftmaxTopKForward)           \
-  X(softmax_top_k_backward, SoftmaxTopKBackward)         \
-  X(rmsnorm_forward, RmsnormForward)                     \
-  X(rmsnorm_backward, RmsnormBackward)                   \
-  X(rmsnorm_residual_forward, RmsnormResidualForward)    \
-  X(rmsnorm_residual_backward, RmsnormResidualBackward)  \
-  X(gemm, GemmArgs)                                      \
-  X(gemm_batched, GemmBatchedArgs)                       \
-  X(gemm_grouped_rows, GemmGroupedRowsArgs)              \
-  X(gemm_grouped_inner, GemmGroupedInnerArgs)            \
-  X(rope_frequencies, RopeFrequencies)                   \
-  X(rope_forward, RopeForward)                           \
-  X(rope_backward, RopeBackward)                         \
-  X(attention_scores_forward, AttentionScoresForward)    \
-  X(attention_scores_backward, AttentionScoresBackward)  \
-  X(attention_output_forward, AttentionOutputForward)    \
-  X(attention_output_backward, AttentionOutputBackward)  \
-  X(attention_forward, AttentionForward)                 \
-  X(attention_backward, AttentionBackward)               \
-  X(cache_append, CacheAppend)                           \
-  X(attention_cached_forward, AttentionCachedForward)    \
-  X(embedding_forward, EmbeddingForward)                 \
-  X(embedding_backward, EmbeddingBackward)               \
-  X(moe_route_forward, MoeRouteForward)                  \
-  X(moe_route_backward, MoeRouteBackward)                \
-  X(moe_dispatch_forward, MoeDispatchForward)            \
-  X(moe_dispatch_backward, MoeDispatchBackward)          \
-  X(moe_combine_forward, MoeCombineForward)              \
-  X(moe_combine_backward, MoeCombineBackward)            \
-  X(moe_balance_loss_forward, MoeBalanceLossForward)     \
-  X(moe_balance_loss_backward, MoeBalanceLossBackward)   \
-  X(moe_z_loss_forward, MoeZLossForward)                 \
-  X(moe_z_loss_backward, MoeZLossBackward)               \
-  X(cross_entropy_count, CrossEntropyCount)              \
-  X(cross_entropy_forward, CrossEntropyForward)          \
-  X(cross_entropy_backward, CrossEntropyBackward)        \
-  X(sum_of_squares, SumOfSquares)                        \
-  X(clip_scale, ClipScale)                               \
-  X(adamw_step, AdamwStep)                               \
-  X(argmax, Argmax)                                      \
-  X(sample, Sample)                                      \
-  X(decode_advance, DecodeAdvance)                       \
-  X(random_init, RandomInit)                             \
-  X(random_uniform, RandomUniform)                       \
-  X(copy, Copy)                                          \
-  X(cast, Cast)                                          \
-  X(pack, Pack)                                          \
-  X(quantize, Quantize)                                  \
+#define CUNN_FOR_EACH_OP(X)                                       \
+  X(add_forward, AddForward)                                      \
+  X(mul_forward, MulForward)                                      \
+  X(mul_backward, MulBackward)                                    \
+  X(scale_forward, ScaleForward)                                  \
+  X(silu_forward, SiluForward)                                    \
+  X(silu_backward, SiluBackward)                                  \
+  X(swiglu_forward, SwigluForward)                                \
+  X(swiglu_backward, SwigluBackward)                              \
+  X(fill, Fill)                                                   \
+  X(softmax_forward, SoftmaxForward)                              \
+  X(softmax_backward, SoftmaxBackward)                            \
+  X(top_k_forward, TopKForward)                                   \
+  X(top_k_backward, TopKBackward)                                 \
+  X(softmax_top_k_forward, SoftmaxTopKForward)                    \
+  X(softmax_top_k_backward, SoftmaxTopKBackward)                  \
+  X(rmsnorm_forward, RmsnormForward)                              \
+  X(rmsnorm_backward, RmsnormBackward)                            \
+  X(rmsnorm_residual_forward, RmsnormResidualForward)             \
+  X(rmsnorm_residual_backward, RmsnormResidualBackward)           \
+  X(gemm, GemmArgs)                                               \
+  X(gemm_batched, GemmBatchedArgs)                                \
+  X(gemm_grouped_rows, GemmGroupedRowsArgs)                       \
+  X(gemm_grouped_inner, GemmGroupedInnerArgs)                     \
+  X(gemm_grouped_swiglu_forward, GemmGroupedSwigluForwardArgs)    \
+  X(gemm_grouped_swiglu_backward, GemmGroupedSwigluBackwardArgs)  \
+  X(rope_frequencies, RopeFrequencies)                            \
+  X(rope_forward, RopeForward)                                    \
+  X(rope_backward, RopeBackward)                                  \
+  X(attention_scores_forward, AttentionScoresForward)             \
+  X(attention_scores_backward, AttentionScoresBackward)           \
+  X(attention_output_forward, AttentionOutputForward)             \
+  X(attention_output_backward, AttentionOutputBackward)           \
+  X(attention_forward, AttentionForward)                          \
+  X(attention_backward, AttentionBackward)                        \
+  X(cache_append, CacheAppend)                                    \
+  X(attention_cached_forward, AttentionCachedForward)             \
+  X(embedding_forward, EmbeddingForward)                          \
+  X(embedding_backward, EmbeddingBackward)                        \
+  X(moe_route_forward, MoeRouteForward)                           \
+  X(moe_route_backward, MoeRouteBackward)                         \
+  X(moe_dispatch_forward, MoeDispatchForward)                     \
+  X(moe_dispatch_backward, MoeDispatchBackward)                   \
+  X(moe_combine_forward, MoeCombineForward)                       \
+  X(moe_combine_backward, MoeCombineBackward)                     \
+  X(moe_balance_loss_forward, MoeBalanceLossForward)              \
+  X(moe_balance_loss_backward, MoeBalanceLossBackward)            \
+  X(moe_z_loss_forward, MoeZLossForward)                          \
+  X(moe_z_loss_backward, MoeZLossBackward)                        \
+  X(cross_entropy_count, CrossEntropyCount)                       \
+  X(cross_entropy_forward, CrossEntropyForward)                   \
+  X(cross_entropy_backward, CrossEntropyBackward)                 \
+  X(sum_of_squares, SumOfSquares)                                 \
+  X(clip_scale, ClipScale)                                        \
+  X(adamw_step, AdamwStep)                                        \
+  X(argmax, Argmax)                                               \
+  X(sample, Sample)                                               \
+  X(decode_advance, DecodeAdvance)                                \
+  X(random_init, RandomInit)                                      \
+  X(random_uniform, RandomUniform)                                \
+  X(copy, Copy)                                                   \
+  X(cast, Cast)                                                   \
+  X(pack, Pack)                                                   \
+  X(quantize, Quantize)                                           \
   X(dequantize, Dequantize)
 
 enum class OpId : int32_t {

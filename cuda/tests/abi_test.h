@@ -18,14 +18,15 @@
   X(swiglu_backward) X(fill) X(softmax_forward) X(softmax_backward) X(top_k_forward) X(top_k_backward)               \
   X(softmax_top_k_forward) X(softmax_top_k_backward) X(rmsnorm_forward) X(rmsnorm_backward)                          \
   X(rmsnorm_residual_forward) X(rmsnorm_residual_backward) X(gemm) X(gemm_batched) X(gemm_grouped_rows)              \
-  X(gemm_grouped_inner) X(rope_frequencies) X(rope_forward) X(rope_backward) X(attention_scores_forward)             \
-  X(attention_scores_backward) X(attention_output_forward) X(attention_output_backward) X(attention_forward)         \
-  X(attention_backward) X(cache_append) X(attention_cached_forward) X(embedding_forward) X(embedding_backward)       \
-  X(moe_route_forward) X(moe_route_backward) X(moe_dispatch_forward) X(moe_dispatch_backward)                        \
-  X(moe_combine_forward) X(moe_combine_backward) X(moe_balance_loss_forward) X(moe_balance_loss_backward)            \
-  X(moe_z_loss_forward) X(moe_z_loss_backward) X(cross_entropy_count) X(cross_entropy_forward)                       \
-  X(cross_entropy_backward) X(sum_of_squares) X(clip_scale) X(adamw_step) X(argmax) X(sample) X(decode_advance)      \
-  X(random_init) X(random_uniform) X(copy) X(cast) X(pack) X(quantize) X(dequantize)
+  X(gemm_grouped_inner) X(gemm_grouped_swiglu_forward) X(gemm_grouped_swiglu_backward) X(rope_frequencies)           \
+  X(rope_forward) X(rope_backward) X(attention_scores_forward) X(attention_scores_backward)                          \
+  X(attention_output_forward) X(attention_output_backward) X(attention_forward) X(attention_backward)                \
+  X(cache_append) X(attention_cached_forward) X(embedding_forward) X(embedding_backward) X(moe_route_forward)        \
+  X(moe_route_backward) X(moe_dispatch_forward) X(moe_dispatch_backward) X(moe_combine_forward)                      \
+  X(moe_combine_backward) X(moe_balance_loss_forward) X(moe_balance_loss_backward) X(moe_z_loss_forward)             \
+  X(moe_z_loss_backward) X(cross_entropy_count) X(cross_entropy_forward) X(cross_entropy_backward) X(sum_of_squares) \
+  X(clip_scale) X(adamw_step) X(argmax) X(sample) X(decode_advance) X(random_init) X(random_uniform) X(copy) X(cast) \
+  X(pack) X(quantize) X(dequantize)
 
 /* __typeof__ reads the header's own declarations, so nothing is declared twice. */
 #define X(name) __typeof__(cunn_##name) *name;

@@ -7,7 +7,7 @@ void test_arguments(void) {
   const cunn_context c = open_cpu(1);
   const cunn_buffer x = make(c, CUNN_F32, 100), y = make(c, CUNN_F32, 4096), w = make(c, CUNN_F32, 64);
   const cunn_buffer rstd = make(c, CUNN_F32, 16), ids = make(c, CUNN_I32, 64), half = make(c, CUNN_BF16, 64);
-  const cunn_buffer cache = make(c, CUNN_BF16, 64), cache16 = make(c, CUNN_F16, 64);
+  const cunn_buffer cache = make(c, CUNN_BF16, 64), cache16 = make(c, CUNN_F16, 64), q4 = make(c, CUNN_Q4, 64);
 
   INVALID(c, cunn.rmsnorm_forward(c, y, rstd, x, w, 16, 64, 1e-6),
           "rmsnorm_forward: x holds 100 elements, expected at least 16x64 = 1024");
@@ -53,6 +53,25 @@ void test_arguments(void) {
           "gemm_grouped_rows: groups is 9223372036854775807, expected at most 2147483647 (they are numbered in i32)");
   INVALID(c, cunn.gemm_grouped_inner(c, y, x, w, ids, x, 2, 4, 4, 4, 4, 4, 4, 4, 16, 0),
           "gemm_grouped_inner: b_rows is f32, expected i32");
+  /* gate and up: both or none. */
+  INVALID(c, cunn.gemm_grouped_swiglu_forward(c, y, 0, rstd, x, w, w, ids, 0, 1, 4, 4, 4, 4, 4, 4, 4, 16),
+          "gemm_grouped_swiglu_forward: gate is 0, expected a buffer");
+  INVALID(c, cunn.gemm_grouped_swiglu_forward(c, y, rstd, 0, x, w, w, ids, 0, 1, 4, 4, 4, 4, 4, 4, 4, 16),
+          "gemm_grouped_swiglu_forward: up is 0, expected a buffer");
+  INVALID(c, cunn.gemm_grouped_swiglu_forward(c, y, half, rstd, x, w, w, ids, 0, 1, 4, 4, 4, 4, 4, 4, 4, 16),
+          "gemm_grouped_swiglu_forward: gate is bf16, expected f32");
+  INVALID(c, cunn.gemm_grouped_swiglu_forward(c, y, 0, 0, x, w, half, ids, 0, 1, 4, 4, 4, 4, 4, 4, 4, 16),
+          "gemm_grouped_swiglu_forward: w_up is bf16, expected f32 like w_gate");
+  INVALID(c, cunn.gemm_grouped_swiglu_forward(c, y, 0, 0, x, w, w, ids, 0, 1, 4, 4, 4, 4, 4, 4, 3, 16),
+          "gemm_grouped_swiglu_forward: ldb is 3, expected at least 4");
+  INVALID(c, cunn.gemm_grouped_swiglu_forward(c, y, 0, 0, x, w, w, ids, x, 1, 4, 4, 4, 4, 4, 4, 4, 16),
+          "gemm_grouped_swiglu_forward: a_rows is f32, expected i32");
+  INVALID(c, cunn.gemm_grouped_swiglu_backward(c, y, rstd, x, q4, ids, w, w, 1, 4, 4, 4, 4, 4, 4, 16),
+          "gemm_grouped_swiglu_backward: w_down is q4, expected f32, bf16 or f16");
+  INVALID(c, cunn.gemm_grouped_swiglu_backward(c, y, rstd, x, w, ids, w, w, 1, 4, 4, 4, 3, 4, 4, 16),
+          "gemm_grouped_swiglu_backward: ldc is 3, expected at least 4");
+  INVALID(c, cunn.gemm_grouped_swiglu_forward(c, y, 0, 0, x, q4, q4, ids, 0, 1, 1, 1, 16, 1, 1, 16, 16, 32),
+          "gemm_grouped_swiglu_forward: k is 16, expected a multiple of 32 (a block of q8 or q4)");
 
   INVALID(c, cunn.rope_frequencies(c, y, w, 4, 7, 1e4, 1), "rope_frequencies: head_dim is 7, expected an even number");
   INVALID(c, cunn.rope_frequencies(c, y, w, 4, 8, 0, 1), "rope_frequencies: theta is 0, expected a positive number");
@@ -137,6 +156,10 @@ void test_every_op_checks_its_buffers(void) {
   NONE("gemm_batched", "c", cunn.gemm_batched(c, 0, 0, 0, 0, 0, 1, 2, 2, 2, 2, 2, 2, 4, 4, 4, 1, 0));
   NONE("gemm_grouped_rows", "c", cunn.gemm_grouped_rows(c, 0, 0, 0, 0, 0, 0, 1, 2, 2, 2, 2, 2, 2, 2, 4, 0));
   NONE("gemm_grouped_inner", "c", cunn.gemm_grouped_inner(c, 0, 0, 0, 0, 0, 1, 2, 2, 2, 2, 2, 2, 2, 4, 0));
+  NONE("gemm_grouped_swiglu_forward", "y",
+       cunn.gemm_grouped_swiglu_forward(c, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 2, 2, 2, 2, 2, 2, 4));
+  NONE("gemm_grouped_swiglu_backward", "dgate",
+       cunn.gemm_grouped_swiglu_backward(c, 0, 0, 0, 0, 0, 0, 0, 1, 2, 2, 2, 2, 2, 2, 4));
   NONE("rope_frequencies", "cos", cunn.rope_frequencies(c, 0, 0, 2, 4, 1e4, 1));
   NONE("rope_forward", "q_out", cunn.rope_forward(c, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 4, 2, 4, 4, 4, 4));
   NONE("rope_backward", "dq", cunn.rope_backward(c, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 4, 2, 4, 4, 4, 4));
@@ -206,6 +229,18 @@ void test_aliasing(void) {
   INVALID(c, cunn.gemm(c, a, a, b, 0, 0, 4, 4, 4, 4, 4, 4, 1, 0), "gemm: c overlaps a, expected memory of its own");
   INVALID(c, cunn.silu_backward(c, a, b, a, 64), "silu_backward: dx overlaps x, expected memory of its own");
   INVALID(c, cunn.mul_backward(c, a, low, b, b, b, 40), "mul_backward: da overlaps db, expected memory of its own");
+  {
+    const cunn_buffer w = make(c, CUNN_F32, 64), one = make(c, CUNN_I32, 2), gate = make(c, CUNN_F32, 64);
+    INVALID(c, cunn.gemm_grouped_swiglu_forward(c, a, 0, 0, a, w, w, one, 0, 1, 4, 4, 4, 4, 4, 4, 4, 16),
+            "gemm_grouped_swiglu_forward: y overlaps a, expected memory of its own");
+    INVALID(c, cunn.gemm_grouped_swiglu_forward(c, a, a, b, w, w, w, one, 0, 1, 4, 4, 4, 4, 4, 4, 4, 16),
+            "gemm_grouped_swiglu_forward: y overlaps gate, expected memory of its own");
+    OK(cunn.gemm_grouped_swiglu_backward(c, a, b, w, w, one, a, b, 1, 4, 4, 4, 4, 4, 4, 16));
+    INVALID(c, cunn.gemm_grouped_swiglu_backward(c, high, gate, w, w, one, low, b, 1, 8, 4, 4, 5, 4, 4, 16),
+            "gemm_grouped_swiglu_backward: dgate overlaps gate, expected exactly the same elements or none");
+    INVALID(c, cunn.gemm_grouped_swiglu_backward(c, a, b, w, w, one, b, a, 1, 4, 4, 4, 4, 4, 4, 16),
+            "gemm_grouped_swiglu_backward: dgate overlaps up, expected memory of its own");
+  }
   INVALID(c, cunn.copy(c, high, a, 40), "copy: y overlaps x, expected memory of its own");
 
   OK(cunn.rope_forward(c, qkv, k, qkv, k, tables, tables, positions, 4, 2, 1, 8, 4, 32, 8, 32, 8));
@@ -259,11 +294,12 @@ void test_empty_problems(void) {
 void test_values_on_the_device(void) {
   const cunn_context c = open_cpu(2);
   const int32_t bad_ids[6] = {1, 2, 3, 4, 5, 1200}, bad_targets[2] = {-2, 0}, bad_positions[2] = {0, 4};
-  const int32_t bad_offsets[3] = {0, 3, 2}, bad_rows[2] = {0, 9};
+  const int32_t bad_offsets[3] = {0, 3, 2}, bad_rows[2] = {0, 9}, two_rows[2] = {0, 2};
   const cunn_buffer w = make(c, CUNN_F32, 1000 * 4), y = make(c, CUNN_F32, 6 * 4), x = make(c, CUNN_F32, 64);
   const cunn_buffer ids = make_i32(c, bad_ids, 6), targets = make_i32(c, bad_targets, 2);
   const cunn_buffer positions = make_i32(c, bad_positions, 2), offsets = make_i32(c, bad_offsets, 3);
   const cunn_buffer rows = make_i32(c, bad_rows, 2), count = make(c, CUNN_I64, 1), z = make(c, CUNN_F32, 64);
+  const cunn_buffer starts = make_i32(c, two_rows, 2);
   const int64_t large = (int64_t)1 << 31;
   const cunn_buffer wide = make(c, CUNN_I64, 2), narrow = make(c, CUNN_I32, 2);
   float got[4] = {9, 9, 9, 9};
@@ -286,6 +322,11 @@ void test_values_on_the_device(void) {
   OK(cunn.gemm_grouped_rows(c, y, x, w, offsets, 0, 0, 2, 4, 4, 4, 4, 4, 4, 4, 16, 0));
   EQUAL(cunn.context_synchronize(c), CUNN_DEVICE);
   CHECK(strstr(cunn.context_error(c), "gemm_grouped_rows: offsets[2] is 2, expected offsets that ascend") != NULL);
+  OK(cunn.gemm_grouped_swiglu_forward(c, y, 0, 0, x, w, w, offsets, 0, 2, 4, 4, 4, 4, 4, 4, 4, 16));
+  EQUAL(cunn.context_synchronize(c), CUNN_DEVICE);
+  CHECK(strstr(cunn.context_error(c), "gemm_grouped_swiglu_forward: offsets[2] is 2, expected offsets that") != NULL);
+  OK(cunn.gemm_grouped_swiglu_forward(c, y, 0, 0, x, w, w, starts, rows, 1, 2, 4, 4, 4, 4, 4, 4, 16));
+  FAILS(c, cunn.context_synchronize(c), CUNN_DEVICE, "gemm_grouped_swiglu_forward: a_rows[1] is 9, expected 0 to 3");
   OK(cunn.moe_dispatch_backward(c, y, x, rows, 1, 2, 4));
   FAILS(c, cunn.context_synchronize(c), CUNN_DEVICE, "moe_dispatch_backward: token_row[1] is 9, expected 0 to 1");
   OK(cunn.buffer_upload(c, wide, 1, 1, &large));

@@ -18,6 +18,7 @@ BEGIN, END = "/* cunn-abi-begin */", "/* cunn-abi-end */"
 OPTIONAL = {
     "gemm_grouped_rows": ("a_rows",),
     "gemm_grouped_inner": ("b_rows",),
+    "gemm_grouped_swiglu_forward": ("gate", "up", "a_rows"),
     "attention_forward": ("lengths",),
     "attention_backward": ("lengths",),
     "cache_append": ("block_table", "lengths"),

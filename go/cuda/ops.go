@@ -137,6 +137,16 @@ func (context *Context) GEMMGroupedInner(c, a, b, offsets, bRows tensor.Buffer, 
 	return context.check(C.nn_gemm_grouped_inner(context.table, context.raw, handleOf(c), handleOf(a), handleOf(b), handleOf(offsets), handleOf(bRows), C.int64_t(groups), C.int64_t(m), C.int64_t(n), C.int64_t(k), C.int64_t(bRowCount), C.int64_t(ldc), C.int64_t(lda), C.int64_t(ldb), C.int64_t(strideC), C.double(beta)))
 }
 
+// GEMMGroupedSwiGLUForward is documented at tensor.Ops.
+func (context *Context) GEMMGroupedSwiGLUForward(y, gate, up, a, wGate, wUp, offsets, aRows tensor.Buffer, groups, m, n, k, aRowCount, ldc, lda, ldb, strideB int) error {
+	return context.check(C.nn_gemm_grouped_swiglu_forward(context.table, context.raw, handleOf(y), handleOf(gate), handleOf(up), handleOf(a), handleOf(wGate), handleOf(wUp), handleOf(offsets), handleOf(aRows), C.int64_t(groups), C.int64_t(m), C.int64_t(n), C.int64_t(k), C.int64_t(aRowCount), C.int64_t(ldc), C.int64_t(lda), C.int64_t(ldb), C.int64_t(strideB)))
+}
+
+// GEMMGroupedSwiGLUBackward is documented at tensor.Ops.
+func (context *Context) GEMMGroupedSwiGLUBackward(dgate, dup, a, wDown, offsets, gate, up tensor.Buffer, groups, m, n, k, ldc, lda, ldb, strideB int) error {
+	return context.check(C.nn_gemm_grouped_swiglu_backward(context.table, context.raw, handleOf(dgate), handleOf(dup), handleOf(a), handleOf(wDown), handleOf(offsets), handleOf(gate), handleOf(up), C.int64_t(groups), C.int64_t(m), C.int64_t(n), C.int64_t(k), C.int64_t(ldc), C.int64_t(lda), C.int64_t(ldb), C.int64_t(strideB)))
+}
+
 // ---------------- rope (Su et al. 2021), half-split form
 
 // RoPEFrequencies is documented at tensor.Ops.

@@ -67,6 +67,8 @@ static const struct {
     {"cunn_gemm_batched", offsetof(struct nn_table, gemm_batched)},
     {"cunn_gemm_grouped_rows", offsetof(struct nn_table, gemm_grouped_rows)},
     {"cunn_gemm_grouped_inner", offsetof(struct nn_table, gemm_grouped_inner)},
+    {"cunn_gemm_grouped_swiglu_forward", offsetof(struct nn_table, gemm_grouped_swiglu_forward)},
+    {"cunn_gemm_grouped_swiglu_backward", offsetof(struct nn_table, gemm_grouped_swiglu_backward)},
     {"cunn_rope_frequencies", offsetof(struct nn_table, rope_frequencies)},
     {"cunn_rope_forward", offsetof(struct nn_table, rope_forward)},
     {"cunn_rope_backward", offsetof(struct nn_table, rope_backward)},

@@ -89,6 +89,8 @@ struct nn_table {
   int32_t (*gemm_batched)(cunn_context, cunn_buffer, cunn_buffer, cunn_buffer, int32_t, int32_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, double, double);
   int32_t (*gemm_grouped_rows)(cunn_context, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, int32_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, double);
   int32_t (*gemm_grouped_inner)(cunn_context, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, double);
+  int32_t (*gemm_grouped_swiglu_forward)(cunn_context, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t);
+  int32_t (*gemm_grouped_swiglu_backward)(cunn_context, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t);
   int32_t (*rope_frequencies)(cunn_context, cunn_buffer, cunn_buffer, int64_t, int64_t, double, double);
   int32_t (*rope_forward)(cunn_context, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t);
   int32_t (*rope_backward)(cunn_context, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, cunn_buffer, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t);
@@ -299,6 +301,12 @@ static inline int32_t nn_gemm_grouped_rows(const struct nn_table *table, cunn_co
 }
 static inline int32_t nn_gemm_grouped_inner(const struct nn_table *table, cunn_context context, cunn_buffer c, cunn_buffer a, cunn_buffer b, cunn_buffer offsets, cunn_buffer b_rows, int64_t groups, int64_t m, int64_t n, int64_t k, int64_t b_row_count, int64_t ldc, int64_t lda, int64_t ldb, int64_t stride_c, double beta) {
   return table->gemm_grouped_inner(context, c, a, b, offsets, b_rows, groups, m, n, k, b_row_count, ldc, lda, ldb, stride_c, beta);
+}
+static inline int32_t nn_gemm_grouped_swiglu_forward(const struct nn_table *table, cunn_context context, cunn_buffer y, cunn_buffer gate, cunn_buffer up, cunn_buffer a, cunn_buffer w_gate, cunn_buffer w_up, cunn_buffer offsets, cunn_buffer a_rows, int64_t groups, int64_t m, int64_t n, int64_t k, int64_t a_row_count, int64_t ldc, int64_t lda, int64_t ldb, int64_t stride_b) {
+  return table->gemm_grouped_swiglu_forward(context, y, gate, up, a, w_gate, w_up, offsets, a_rows, groups, m, n, k, a_row_count, ldc, lda, ldb, stride_b);
+}
+static inline int32_t nn_gemm_grouped_swiglu_backward(const struct nn_table *table, cunn_context context, cunn_buffer dgate, cunn_buffer dup, cunn_buffer a, cunn_buffer w_down, cunn_buffer offsets, cunn_buffer gate, cunn_buffer up, int64_t groups, int64_t m, int64_t n, int64_t k, int64_t ldc, int64_t lda, int64_t ldb, int64_t stride_b) {
+  return table->gemm_grouped_swiglu_backward(context, dgate, dup, a, w_down, offsets, gate, up, groups, m, n, k, ldc, lda, ldb, stride_b);
 }
 static inline int32_t nn_rope_frequencies(const struct nn_table *table, cunn_context context, cunn_buffer cos, cunn_buffer sin, int64_t positions, int64_t head_dim, double theta, double ntk_alpha) {
   return table->rope_frequencies(context, cos, sin, positions, head_dim, theta, ntk_alpha);

@@ -24,15 +24,16 @@ func NewSwiGLU(backend tensor.Backend, w1, w3, w2 *Parameter, saved, scratch *Wo
 // Forward: [rows, hidden_size], rows = tokens top_k.
 func (g *SwiGLU) Forward(x, offsets, rowToken tensor.Buffer, rows, tokens int) (tensor.Buffer, error) {
 	be, e, f, h := g.Backend, g.NExperts, g.FFNSize, g.HiddenSize
-	gate := g.Saved.Get("swiglu.gate", rows*f)
-	up := g.Saved.Get("swiglu.up", rows*f)
+	w1, w3 := g.W1.Weight, g.W3.Weight
+	var gate, up tensor.Buffer
+	if g.W1.Grad != nil {
+		gate, up = g.gateAndUp(rows)
+	}
 	s := g.Saved.Get("swiglu.s", rows*f)
 	out := g.Saved.Get("swiglu.out", rows*h)
 	return out, tensor.First(
 		g.Saved.Err(),
-		be.GEMMGroupedRows(gate, x, g.W1.Weight, offsets, rowToken, true, e, rows, f, h, tokens, f, h, h, f*h, 0),
-		be.GEMMGroupedRows(up, x, g.W3.Weight, offsets, rowToken, true, e, rows, f, h, tokens, f, h, h, f*h, 0),
-		be.SwiGLUForward(s, gate, up, rows*f),
+		be.GEMMGroupedSwiGLUForward(s, gate, up, x, w1, w3, offsets, rowToken, e, rows, f, h, tokens, f, h, h, f*h),
 		be.GEMMGroupedRows(out, s, g.W2.Weight, offsets, nil, true, e, rows, h, f, rows, h, f, f, h*f, 0),
 	)
 }
@@ -40,10 +41,8 @@ func (g *SwiGLU) Forward(x, offsets, rowToken tensor.Buffer, rows, tokens int) (
 // Backward: the gradient of each routed row's input [rows, hidden_size]; dW1, dW3, dW2 are accumulated.
 func (g *SwiGLU) Backward(drows, x, offsets, rowToken tensor.Buffer, rows, tokens int) (tensor.Buffer, error) {
 	be, e, f, h := g.Backend, g.NExperts, g.FFNSize, g.HiddenSize
-	gate := g.Saved.Get("swiglu.gate", rows*f)
-	up := g.Saved.Get("swiglu.up", rows*f)
+	gate, up := g.gateAndUp(rows)
 	s := g.Saved.Get("swiglu.s", rows*f)
-	ds := g.Scratch.Get("swiglu.ds", rows*f)
 	dx := g.Scratch.Get("swiglu.dx", rows*h)
 	dw1, err := g.W1.Gradient()
 	if err != nil {
@@ -54,11 +53,16 @@ func (g *SwiGLU) Backward(drows, x, offsets, rowToken tensor.Buffer, rows, token
 		g.Saved.Err(),
 		g.Scratch.Err(),
 		be.GEMMGroupedInner(dw2, drows, s, offsets, nil, e, h, f, rows, rows, f, h, f, h*f, 1),
-		be.GEMMGroupedRows(ds, drows, g.W2.Weight, offsets, nil, false, e, rows, f, h, rows, f, h, f, h*f, 0),
-		be.SwiGLUBackward(gate, up, ds, gate, up, rows*f),
+		be.GEMMGroupedSwiGLUBackward(gate, up, drows, g.W2.Weight, offsets, gate, up, e, rows, f, h, f, h, f, h*f),
 		be.GEMMGroupedInner(dw1, gate, x, offsets, rowToken, e, f, h, rows, tokens, h, f, h, f*h, 1),
 		be.GEMMGroupedInner(dw3, up, x, offsets, rowToken, e, f, h, rows, tokens, h, f, h, f*h, 1),
 		be.GEMMGroupedRows(dx, gate, g.W1.Weight, offsets, nil, false, e, rows, h, f, rows, h, f, h, f*h, 0),
 		be.GEMMGroupedRows(dx, up, g.W3.Weight, offsets, nil, false, e, rows, h, f, rows, h, f, h, f*h, 1),
 	)
+}
+
+// gateAndUp are what backward needs of forward; without a backward nobody keeps them.
+func (g *SwiGLU) gateAndUp(rows int) (gate, up tensor.Buffer) {
+	count := rows * g.FFNSize
+	return g.Saved.Get("swiglu.gate", count), g.Saved.Get("swiglu.up", count)
 }

@@ -143,6 +143,24 @@ type Ops interface {
 	//	k is the row capacity of A; b_rows [k] i32 rows of B below b_row_count, or 0.
 	GEMMGroupedInner(c, a, b, offsets, bRows Buffer, groups, m, n, k, bRowCount, ldc, lda, ldb, strideC int, beta float64) error
 
+	// GEMMGroupedSwiGLUForward:
+	//
+	//	The gate and up products of SwiGLU experts (Shazeer 2020) with the activation in their epilogue: for g <
+	//	groups, offsets[g] <= r < offsets[g+1] and j < n, with x = A[a_rows[r],:],
+	//	  gate[r,j] = w_gate_g[j,:] x,  up[r,j] = w_up_g[j,:] x,  y[r,j] = silu(gate[r,j]) up[r,j].
+	//	w_gate and w_up [groups,n,k] of one dtype, as B of cunn_gemm with trans_b, group g at g stride_b; y any
+	//	float; gate and up f32, or 0 both: only the gradient needs them. offsets and a_rows as in
+	//	cunn_gemm_grouped_rows. The bits of y are those of two calls of it and cunn_swiglu_forward.
+	GEMMGroupedSwiGLUForward(y, gate, up, a, wGate, wUp, offsets, aRows Buffer, groups, m, n, k, aRowCount, ldc, lda, ldb, strideB int) error
+
+	// GEMMGroupedSwiGLUBackward:
+	//
+	//	With dy[r,j] = A[r,:] w_down_g[:,j], which is not stored: dgate[r,j] = dy[r,j] up[r,j] silu'(gate[r,j]) and
+	//	dup[r,j] = dy[r,j] silu(gate[r,j]). A is the gradient of what the experts return; w_down [groups,k,n] any
+	//	float, group g at g stride_b. gate, up, dgate and dup f32, all with ldc; dgate may alias gate, dup may alias
+	//	up.
+	GEMMGroupedSwiGLUBackward(dgate, dup, a, wDown, offsets, gate, up Buffer, groups, m, n, k, ldc, lda, ldb, strideB int) error
+
 	// ---------------- rope (Su et al. 2021), half-split form
 
 	// RoPEFrequencies:

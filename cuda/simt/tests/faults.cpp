@@ -69,18 +69,30 @@ void append(Library& l, const std::vector<int32_t>& table, const std::vector<int
   Ints t(l, table), p(l, positions), n(l, lengths);
   CALL(l, cunn_cache_append, k_cache, v_cache, k, v, t, p, n, 2, 3, 1, 4, 64, 2, 4, 4, 4);
 }
+// A buffer of ones that a fault must leave as it is: half an answer would hide the fault.
+void untouched(AbiBuffer& buffer) {
+  try {
+    buffer.download();  // synchronizes
+  } catch (const Reported&) {
+    for (int64_t i = 0; i < 10 * 8; ++i) {
+      float value;
+      std::memcpy(&value, buffer.download().data() + i * 4, 4);
+      CHECK_EQUAL(value, 1.0f);
+    }
+    throw;
+  }
+}
 void grouped_rows(Library& l, const std::vector<int32_t>& offsets, const std::vector<int32_t>& rows) {
   Ones a(l, 5 * 8), b(l, 3 * 8 * 8), c(l, 10 * 8);
   Ints o(l, offsets), r(l, rows);
   CALL(l, cunn_gemm_grouped_rows, c, a, b, o, r, 1, 3, 10, 8, 8, 5, 8, 8, 8, 64, 0.0);
-  try {
-    c.download();
-  } catch (const Reported&) {  // a download synchronizes
-    float first;
-    std::memcpy(&first, c.download().data(), 4);
-    CHECK_EQUAL(first, 1.0f);  // half an answer would hide the fault
-    throw;
-  }
+  untouched(c);
+}
+void swiglu_rows(Library& l, const std::vector<int32_t>& offsets, const std::vector<int32_t>& rows) {
+  Ones a(l, 5 * 8), w(l, 3 * 8 * 8), y(l, 10 * 8);
+  Ints o(l, offsets), r(l, rows);
+  CALL(l, cunn_gemm_grouped_swiglu_forward, y, 0, 0, a, w, w, o, r, 3, 10, 8, 8, 5, 8, 8, 8, 64);
+  untouched(y);
 }
 void sample(Library& l, float temperature, int32_t top_k, float top_p) {
   Ones logits(l, 3 * 20);
@@ -141,6 +153,17 @@ const Fault kFaults[] = {
        Ones a(l, 10 * 8), b(l, 5 * 8), c(l, 2 * 8 * 8);
        Ints o(l, {1, 4, 10}), r(l, std::vector<int32_t>(10, 0));
        CALL(l, cunn_gemm_grouped_inner, c, a, b, o, r, 2, 8, 8, 10, 5, 8, 8, 8, 64, 0.0);
+     }},
+    {"gemm_grouped_swiglu_forward: offsets[3] is 11, expected offsets that ascend from 0 to at most 10",
+     [](Library& l) { swiglu_rows(l, {0, 4, 4, 11}, std::vector<int32_t>(10, 0)); }},
+    {"gemm_grouped_swiglu_forward: a_rows[8] is -1, expected 0 to 4",
+     [](Library& l) { swiglu_rows(l, {0, 4, 4, 9}, {0, 1, 2, 3, 4, 0, 0, 0, -1, 77}); }},
+    {"gemm_grouped_swiglu_backward: offsets[1] is -1, expected offsets that ascend from 0 to at most 10",
+     [](Library& l) {
+       Ones a(l, 10 * 8), w(l, 2 * 8 * 8), gate(l, 10 * 8), up(l, 10 * 8), dgate(l, 10 * 8), dup(l, 10 * 8);
+       Ints o(l, {0, -1, 10});
+       CALL(l, cunn_gemm_grouped_swiglu_backward, dgate, dup, a, w, o, gate, up, 2, 10, 8, 8, 8, 8, 8, 64);
+       untouched(dgate);
      }},
     {"moe_dispatch_forward: experts[5] is 3, expected 0 to 2",
      [](Library& l) {

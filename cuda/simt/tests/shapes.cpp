@@ -3,8 +3,9 @@
 //
 //   simt_shapes SIMT_LIBRARY [CPU_LIBRARY] [--stop] [--part NAME]...
 //
-// With --part only the parts named: gemm, row_independence, grouped, attention, cached and the names of test_long.
+// With --part only the parts named: gemm, row_independence, grouped, swiglu, attention, cached and the names of test_long.
 // - matrix products against float64 loops, f32 and bf16, all transposes, grouped with uneven groups and a gather;
+// - SwiGLU and its gradient in the epilogue of a grouped product against the product and the activation one after the other;
 // - with the cpu library: f32 results have its bits (products, attention forward, backward and cached);
 // - a row's bits are the same alone, in a batch and whichever tile it falls into (bf16: tensor cores);
 // - decode through a paged cache gives the bits of the full forward, f32 and bf16 keys and values;
@@ -199,6 +200,112 @@ void test_grouped(Library& simt, Library* cpu) {
       CHECK(same_bits(w, inner(*cpu)));
     }
   }
+}
+
+// ---- SwiGLU in the epilogue
+
+struct Experts {
+  std::vector<int32_t> offsets;  // ends two rows before m: those belong to nobody
+  int64_t n, ldc, k;
+  int64_t groups() const { return int64_t(offsets.size()) - 1; }
+  int64_t m() const { return offsets.back() + 2; }
+  int64_t ld_down() const { return (n + 7) / 8 * 8; }  // what cp.async wants
+};
+
+// [m, ldc] buffers that start from the same values, so that what nobody may write can be compared too.
+using Bytes = std::vector<unsigned char>;
+
+// y, gate, up, by one call or by three; gate and up empty when they are not kept.
+std::vector<Bytes> swiglu_forward(Library& l, const Experts& s, bool fused, bool kept, const Data& a, const Data& w_gate, const Data& w_up,
+                                  const std::vector<int32_t>& gather, const Data& y0, const Data& p0) {
+  Uploaded da(l, a), dg(l, w_gate), du(l, w_up), offsets(l, s.offsets), rows(l, gather), y(l, y0), gate(l, p0), up(l, p0);
+  const int64_t groups = s.groups(), m = s.m(), stride = s.n * s.k, tokens = int64_t(a.values.size()) / s.k;
+  if (fused) {
+    CALL(l, cunn_gemm_grouped_swiglu_forward, y, kept ? cunn_buffer(gate) : 0, kept ? cunn_buffer(up) : 0, da, dg, du, offsets, rows, groups, m, s.n,
+         s.k, tokens, s.ldc, s.k, s.k, stride);
+  } else {
+    CALL(l, cunn_gemm_grouped_rows, gate, da, dg, offsets, rows, 1, groups, m, s.n, s.k, tokens, s.ldc, s.k, s.k, stride, 0.0);
+    CALL(l, cunn_gemm_grouped_rows, up, da, du, offsets, rows, 1, groups, m, s.n, s.k, tokens, s.ldc, s.k, s.k, stride, 0.0);
+    CALL(l, cunn_swiglu_forward, y, gate, up, m * s.ldc);
+  }
+  l.synchronize();
+  if (!kept) return {y.download()};
+  return {y.download(), gate.download(), up.download()};
+}
+
+// dgate, dup, by one call, over gate and up or beside them, or by two.
+enum class Gradients { fused, in_place, composed };
+std::vector<Bytes> swiglu_backward(Library& l, const Experts& s, Gradients how, const Data& a, const Data& w_down, const Data& p, const Data& q,
+                                   const Data& d0) {
+  Uploaded da(l, a), dw(l, w_down), offsets(l, s.offsets), gate(l, p), up(l, q), dgate(l, d0), dup(l, d0), ds(l, d0);
+  const int64_t groups = s.groups(), m = s.m(), ldb = s.ld_down();
+  if (how == Gradients::composed) {
+    CALL(l, cunn_gemm_grouped_rows, ds, da, dw, offsets, 0, 0, groups, m, s.n, s.k, m, s.ldc, s.k, ldb, s.k * ldb, 0.0);
+    CALL(l, cunn_swiglu_backward, dgate, dup, ds, gate, up, m * s.ldc);
+  } else {
+    const bool over = how == Gradients::in_place;
+    CALL(l, cunn_gemm_grouped_swiglu_backward, over ? gate : dgate, over ? up : dup, da, dw, offsets, gate, up, groups, m, s.n, s.k, s.ldc, s.k, ldb,
+         s.k * ldb);
+    if (over) {
+      l.synchronize();
+      return {gate.download(), up.download()};
+    }
+  }
+  l.synchronize();
+  return {dgate.download(), dup.download()};
+}
+
+// Whether the groups' elements have the wanted bits and all others the bits they had.
+bool only_groups(const Experts& s, const Bytes& got, const Bytes& wanted, const Bytes& before) {
+  const size_t bytes = before.size() / size_t(s.m() * s.ldc);
+  for (int64_t r = 0; r < s.m(); ++r)
+    for (int64_t j = 0; j < s.ldc; ++j) {
+      const size_t at = size_t(r * s.ldc + j) * bytes;
+      const Bytes& expected = r < s.offsets.back() && j < s.n ? wanted : before;
+      if (std::memcmp(&got[at], &expected[at], bytes) != 0) return false;
+    }
+  return true;
+}
+
+void test_grouped_swiglu(Library& simt, Library* cpu) {
+  // Tiles of 16, 64 and 128 rows, each with neighbours that are aligned (ldc even, or a multiple of 4) and with such that are
+  // not; empty groups, groups of one row, more terms than stages.
+  const Experts cases[] = {
+      {{0, 0, 1, 9}, 72, 72, 328}, {{0, 5, 14}, 71, 75, 40}, {{0, 3, 3, 38}, 64, 66, 200}, {{0, 41, 60}, 37, 37, 40}, {{0, 0, 1, 130, 131, 210}, 136, 140, 136},
+      {{0, 128, 140}, 131, 133, 24},
+  };
+  for (DType dtype : {DType::f32, DType::bf16})
+    for (const Experts& s : cases) {
+      const int64_t m = s.m(), tokens = m / 2 + 3;
+      std::vector<int32_t> gather;
+      for (int64_t r = 0; r < m; ++r) gather.push_back(int32_t(r * 37 % tokens));
+      const Data x(dtype, size_t(tokens * s.k)), w_gate(dtype, size_t(s.groups() * s.n * s.k)), w_up(dtype, size_t(s.groups() * s.n * s.k));
+      const Data p0(DType::f32, size_t(m * s.ldc));
+      const auto told = [&](bool same, const char* what) {
+        if (!CHECK(same))
+          std::printf("  %s, %s, %lld x %lld x %lld\n", what, cunn::dtype_name(dtype), (long long)m, (long long)s.n, (long long)s.k);
+      };
+      for (DType y_dtype : {DType::f32, DType::bf16}) {
+        const Data y0(y_dtype, size_t(m * s.ldc));
+        const std::vector<Bytes> composed = swiglu_forward(simt, s, false, true, x, w_gate, w_up, gather, y0, p0);
+        for (bool kept : {true, false}) {
+          const std::vector<Bytes> fused = swiglu_forward(simt, s, true, kept, x, w_gate, w_up, gather, y0, p0);
+          told(only_groups(s, fused[0], composed[0], y0.bytes), kept ? "y" : "y alone");
+          for (size_t i = 1; i < fused.size(); ++i) told(only_groups(s, fused[i], composed[i], p0.bytes), i == 1 ? "gate" : "up");
+          if (cpu && dtype == DType::f32) told(fused == swiglu_forward(*cpu, s, true, kept, x, w_gate, w_up, gather, y0, p0), "on cpu");
+        }
+      }
+      const Data dy(dtype, size_t(m * s.k)), w_down(dtype, size_t(s.groups() * s.k * s.ld_down()));
+      const Data p(DType::f32, size_t(m * s.ldc)), q(DType::f32, size_t(m * s.ldc));
+      const std::vector<Bytes> composed = swiglu_backward(simt, s, Gradients::composed, dy, w_down, p, q, p0);
+      for (Gradients how : {Gradients::fused, Gradients::in_place}) {
+        const std::vector<Bytes> fused = swiglu_backward(simt, s, how, dy, w_down, p, q, p0);
+        const bool over = how == Gradients::in_place;
+        told(only_groups(s, fused[0], composed[0], over ? p.bytes : p0.bytes), over ? "dgate over gate" : "dgate");
+        told(only_groups(s, fused[1], composed[1], over ? q.bytes : p0.bytes), over ? "dup over up" : "dup");
+        if (cpu && dtype == DType::f32) told(fused == swiglu_backward(*cpu, s, how, dy, w_down, p, q, p0), "gradients on cpu");
+      }
+    }
 }
 
 // ---- attention
@@ -518,6 +625,7 @@ int main(int argc, char** argv) {
     if (wanted("gemm")) test_gemm(simt, cpu.get());
     if (wanted("row_independence")) test_row_independence(simt);
     if (wanted("grouped")) test_grouped(simt, cpu.get());
+    if (wanted("swiglu")) test_grouped_swiglu(simt, cpu.get());
     if (wanted("attention")) {
       test_later_keys(simt);
       if (cpu) test_later_keys(*cpu);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import elementwise, loss, moe, rmsnorm, rope, softmax
+from . import elementwise, gemm_swiglu, loss, moe, rmsnorm, rope, softmax
 from .case import Case, Out, Same, Value
 
 # case -> sets of outputs, each with the input whose buffer it takes.
@@ -14,6 +14,11 @@ _IN_PLACE: dict[str, list[dict[str, str]]] = {
     "silu_backward.n35": [{"dx": "dy"}],
     "swiglu_forward.n35": [{"y": "gate"}, {"y": "up"}],
     "swiglu_backward.n35": [{"dgate": "gate", "dup": "up"}, {"dgate": "gate"}, {"dup": "up"}],
+    "gemm_grouped_swiglu_backward.empty_experts": [
+        {"dgate": "gate", "dup": "up"},
+        {"dgate": "gate"},
+        {"dup": "up"},
+    ],
     "softmax_forward.5x7": [{"y": "x"}],
     "softmax_backward.5x7": [{"dx": "dy"}],
     "rmsnorm_backward.5x7": [{"dx": "dy"}],
@@ -40,6 +45,6 @@ def _in_place(case: Case, aliases: dict[str, str]) -> Case:
 
 
 def cases() -> list[Case]:
-    families = (elementwise, softmax, rmsnorm, rope, moe, loss)
+    families = (elementwise, gemm_swiglu, softmax, rmsnorm, rope, moe, loss)
     known = {case.name: case for family in families for case in family.cases() if case.name in _IN_PLACE}
     return [_in_place(known[name], aliases) for name, sets in _IN_PLACE.items() for aliases in sets]

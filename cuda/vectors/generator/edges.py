@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import attention, attention_bounds, loss, rmsnorm
+from . import attention, attention_bounds, gemm_swiglu, loss, rmsnorm
 from .case import EVERY_TERM, Bound, Case, In, Out, bound, case, exact, strided
 from .gemm import GAP, product_bound
 from .moe import logsumexp, logsumexp_magnitude
@@ -124,6 +124,47 @@ def _nan_gemm() -> list[Case]:
             ldb=n,
             alpha=1.0,
             beta=0.0,
+        )
+    ]
+
+
+def _nan_experts() -> list[Case]:
+    """A NaN in a row of A reaches that row, one in a row of w_up that column of its group; in gate and up each stays
+    with the sums that it is a term of."""
+    make = Inputs("edges nan experts")
+    sizes, n, k = [3, 4], 21, 9
+    a, w_gate, w_up = make.floats((7, k)), make.floats((2, n, k)), make.floats((2, n, k))
+    p, p_size = gemm_swiglu.grouped(a, w_gate.swapaxes(1, 2), sizes, "f32", "f32")
+    q, q_size = gemm_swiglu.grouped(a, w_up.swapaxes(1, 2), sizes, "f32", "f32")
+    y, gate, up = gemm_swiglu.forward(p, q)
+    limits = [gemm_swiglu.forward_bound(p, q, k, p_size, q_size)]
+    limits += [product_bound(k, size, 1.0, 0.0) for size in (p_size, q_size)]
+    a[1, 4], w_up[1, 18, 0] = NAN, NAN
+    for result in (y, gate, up):
+        result[1] = NAN
+    for result in (y, up):
+        result[3:, 18] = NAN
+    wants = zip(("y", "gate", "up"), (y, gate, up), limits, strict=True)
+    return [
+        case(
+            "nan_row_and_column",
+            "gemm_grouped_swiglu_forward",
+            EVERY_TERM,
+            **{name: Out(want, within(want, limit)) for name, want, limit in wants},
+            a=In(a),
+            w_gate=In(w_gate),
+            w_up=In(w_up),
+            offsets=In(gemm_swiglu.offsets_of(sizes), "i32"),
+            a_rows=None,
+            groups=2,
+            m=7,
+            n=n,
+            k=k,
+            a_row_count=7,
+            ldc=n,
+            lda=k,
+            ldb=k,
+            stride_b=n * k,
         )
     ]
 
@@ -321,6 +362,28 @@ def _empty() -> list[Case]:
         ),
         case(
             "all_empty",
+            "gemm_grouped_swiglu_forward",
+            EVERY_TERM,
+            y=_untouched(c),
+            gate=_untouched(c),
+            up=_untouched(c),
+            a=In(make.floats((3, 2))),
+            w_gate=In(make.floats((2, 5, 2))),
+            w_up=In(make.floats((2, 5, 2))),
+            offsets=In(np.zeros(3, dtype=np.int64), "i32"),
+            a_rows=None,
+            groups=2,
+            m=3,
+            n=5,
+            k=2,
+            a_row_count=3,
+            ldc=5,
+            lda=2,
+            ldb=2,
+            stride_b=10,
+        ),
+        case(
+            "all_empty",
             "gemm_grouped_rows",
             EVERY_TERM,
             c=_untouched(c),
@@ -344,4 +407,4 @@ def _empty() -> list[Case]:
 
 
 def cases() -> list[Case]:
-    return _nan_rows() + _nan_gemm() + _nan_loss() + _nan_attention() + _tight() + _empty()
+    return _nan_rows() + _nan_gemm() + _nan_experts() + _nan_loss() + _nan_attention() + _tight() + _empty()

@@ -58,9 +58,14 @@ def _once(y: Array) -> Bound:
     return bound(0.5, 1, np.abs(y))
 
 
-def _silu_bound(y: Array, x: Array, factor: Array | float = 1.0) -> Bound:
-    # exp 2, 1 + e, the quotient, the product by x and one more factor: six roundings, 3 eps.
+def silu_bound(y: Array, x: Array, factor: Array | float = 1.0) -> Bound:
+    """exp 2, 1 + e, the quotient, the product by x and one more factor: six roundings, 3 eps."""
     return bound(3, 1, np.abs(y), flush=np.abs(x) * np.abs(factor))
+
+
+def slope_bound(dy: Array, x: Array) -> Bound:
+    """Of dy silu'(x): s 2.5 eps (exp 2, sum, quotient), 1 - s, two products, one sum, the last product."""
+    return bound(4, 1, np.abs(dy) * slope_magnitude(x), flush=np.abs(dy) * slope_flush(x))
 
 
 def cases() -> list[Case]:
@@ -88,28 +93,25 @@ def cases() -> list[Case]:
         make = Inputs(f"silu {name}")
         dy, up = make.floats(n), make.floats(n)
         y = terms("silu_forward")("y", silu(x))
-        out.append(case(name, "silu_forward", y=Out(y, _silu_bound(y, x)), x=In(x), n=n))
-        # s 2.5 eps (exp 2, sum, quotient), 1 - s, two products, one sum, the last product.
+        out.append(case(name, "silu_forward", y=Out(y, silu_bound(y, x)), x=In(x), n=n))
         dx = silu_backward(dy, x)
-        limit = bound(4, 1, np.abs(dy) * slope_magnitude(x), flush=np.abs(dy) * slope_flush(x))
-        out.append(case(name, "silu_backward", dx=Out(dx, limit), dy=In(dy), x=In(x), n=n))
+        out.append(case(name, "silu_backward", dx=Out(dx, slope_bound(dy, x)), dy=In(dy), x=In(x), n=n))
 
         y = terms("swiglu_forward")("y", silu(x) * up)
-        out.append(case(name, "swiglu_forward", y=Out(y, _silu_bound(y, x, up)), gate=In(x), up=In(up), n=n))
+        out.append(case(name, "swiglu_forward", y=Out(y, silu_bound(y, x, up)), gate=In(x), up=In(up), n=n))
         if name != "edges":
             for dtype in ("bf16", "f16"):
-                limit = _silu_bound(y, x, up).stored_as(dtype, y)
+                limit = silu_bound(y, x, up).stored_as(dtype, y)
                 out.append(
                     case(f"{dtype}_{name}", "swiglu_forward", y=Out(y, limit, dtype), gate=In(x), up=In(up), n=n)
                 )
         dgate, dup = swiglu_backward(dy, x, up)
-        dgate_limit = bound(4, 1, np.abs(dy * up) * slope_magnitude(x), flush=np.abs(dy * up) * slope_flush(x))
         out.append(
             case(
                 name,
                 "swiglu_backward",
-                dgate=Out(dgate, dgate_limit),
-                dup=Out(dup, _silu_bound(dup, x, dy)),
+                dgate=Out(dgate, slope_bound(dy * up, x)),
+                dup=Out(dup, silu_bound(dup, x, dy)),
                 dy=In(dy),
                 gate=In(x),
                 up=In(up),

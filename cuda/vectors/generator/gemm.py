@@ -3,6 +3,8 @@ dA = dC op(B)^T and dB = op(A)^T dC are gemms of other transposes."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .case import Bound, Case, In, Out, bound, case, strided, terms
@@ -27,7 +29,8 @@ def matrix_b(make: Inputs, shape: tuple[int, ...], dtype: str, trans_b: int, gap
     *batch, k, n = shape
     b = make.floats(shape, "f32" if dtype in BLOCK_BYTES else dtype)
     stored = np.ascontiguousarray(b.swapaxes(-1, -2) if trans_b else b)
-    rows, cols = stored.reshape(-1, stored.shape[-1]), stored.shape[-1]
+    cols = stored.shape[-1]
+    rows = stored.reshape(math.prod(stored.shape[:-1]), cols)
     if dtype not in BLOCK_BYTES:
         return b, In(strided(rows, cols + gap, np.nan), dtype)
     size, blocks = BLOCK_BYTES[dtype], cols // BLOCK

@@ -306,6 +306,88 @@ class NativeOps(ABC):
         if status:
             raise self._failure(status)
 
+    def gemm_grouped_swiglu_forward(
+        self,
+        y: Buffer,
+        gate: Buffer | None,
+        up: Buffer | None,
+        a: Buffer,
+        w_gate: Buffer,
+        w_up: Buffer,
+        offsets: Buffer,
+        a_rows: Buffer | None,
+        groups: int,
+        m: int,
+        n: int,
+        k: int,
+        a_row_count: int,
+        ldc: int,
+        lda: int,
+        ldb: int,
+        stride_b: int,
+    ) -> None:
+        status = self._lib.cunn_gemm_grouped_swiglu_forward(
+            self._context,
+            y.handle,
+            0 if gate is None else gate.handle,
+            0 if up is None else up.handle,
+            a.handle,
+            w_gate.handle,
+            w_up.handle,
+            offsets.handle,
+            0 if a_rows is None else a_rows.handle,
+            groups,
+            m,
+            n,
+            k,
+            a_row_count,
+            ldc,
+            lda,
+            ldb,
+            stride_b,
+        )
+        if status:
+            raise self._failure(status)
+
+    def gemm_grouped_swiglu_backward(
+        self,
+        dgate: Buffer,
+        dup: Buffer,
+        a: Buffer,
+        w_down: Buffer,
+        offsets: Buffer,
+        gate: Buffer,
+        up: Buffer,
+        groups: int,
+        m: int,
+        n: int,
+        k: int,
+        ldc: int,
+        lda: int,
+        ldb: int,
+        stride_b: int,
+    ) -> None:
+        status = self._lib.cunn_gemm_grouped_swiglu_backward(
+            self._context,
+            dgate.handle,
+            dup.handle,
+            a.handle,
+            w_down.handle,
+            offsets.handle,
+            gate.handle,
+            up.handle,
+            groups,
+            m,
+            n,
+            k,
+            ldc,
+            lda,
+            ldb,
+            stride_b,
+        )
+        if status:
+            raise self._failure(status)
+
     # ---------------- rope (Su et al. 2021), half-split form
 
     def rope_frequencies(

@@ -26,31 +26,26 @@ class SwiGLU:
     def forward(self, x: Buffer, offsets: Buffer, row_token: Buffer, rows: int, tokens: int) -> Buffer:
         """[rows, hidden_size], rows = tokens top_k."""
         be, e, f, h = self.backend, self.n_experts, self.ffn_size, self.hidden_size
-        gate = self.saved.get("swiglu.gate", rows * f)
-        up = self.saved.get("swiglu.up", rows * f)
+        w1, w3 = self.w1.weight, self.w3.weight
+        gate, up = self._gate_and_up(rows) if self.w1.grad is not None else (None, None)
         s = self.saved.get("swiglu.s", rows * f)
         out = self.saved.get("swiglu.out", rows * h)
-        be.gemm_grouped_rows(
-            gate, x, self.w1.weight, offsets, row_token, True, e, rows, f, h, tokens, f, h, h, f * h, 0.0
+        be.gemm_grouped_swiglu_forward(
+            s, gate, up, x, w1, w3, offsets, row_token, e, rows, f, h, tokens, f, h, h, f * h
         )
-        be.gemm_grouped_rows(
-            up, x, self.w3.weight, offsets, row_token, True, e, rows, f, h, tokens, f, h, h, f * h, 0.0
-        )
-        be.swiglu_forward(s, gate, up, rows * f)
         be.gemm_grouped_rows(out, s, self.w2.weight, offsets, None, True, e, rows, h, f, rows, h, f, f, h * f, 0.0)
         return out
 
     def backward(self, drows: Buffer, x: Buffer, offsets: Buffer, row_token: Buffer, rows: int, tokens: int) -> Buffer:
         """The gradient of each routed row's input [rows, hidden_size]; dW1, dW3, dW2 are accumulated."""
         be, e, f, h = self.backend, self.n_experts, self.ffn_size, self.hidden_size
-        gate = self.saved.get("swiglu.gate", rows * f)
-        up = self.saved.get("swiglu.up", rows * f)
+        gate, up = self._gate_and_up(rows)
         s = self.saved.get("swiglu.s", rows * f)
-        ds = self.scratch.get("swiglu.ds", rows * f)
         dx = self.scratch.get("swiglu.dx", rows * h)
         be.gemm_grouped_inner(self.w2.gradient(), drows, s, offsets, None, e, h, f, rows, rows, f, h, f, h * f, 1.0)
-        be.gemm_grouped_rows(ds, drows, self.w2.weight, offsets, None, False, e, rows, f, h, rows, f, h, f, h * f, 0.0)
-        be.swiglu_backward(gate, up, ds, gate, up, rows * f)
+        be.gemm_grouped_swiglu_backward(
+            gate, up, drows, self.w2.weight, offsets, gate, up, e, rows, f, h, f, h, f, h * f
+        )
         be.gemm_grouped_inner(
             self.w1.gradient(), gate, x, offsets, row_token, e, f, h, rows, tokens, h, f, h, f * h, 1.0
         )
@@ -58,3 +53,8 @@ class SwiGLU:
         be.gemm_grouped_rows(dx, gate, self.w1.weight, offsets, None, False, e, rows, h, f, rows, h, f, h, f * h, 0.0)
         be.gemm_grouped_rows(dx, up, self.w3.weight, offsets, None, False, e, rows, h, f, rows, h, f, h, f * h, 1.0)
         return dx
+
+    def _gate_and_up(self, rows: int) -> tuple[Buffer, Buffer]:
+        """What backward needs of forward; without a backward nobody keeps them."""
+        count = rows * self.ffn_size
+        return self.saved.get("swiglu.gate", count), self.saved.get("swiglu.up", count)

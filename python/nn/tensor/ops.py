@@ -207,6 +207,58 @@ class Ops(Protocol):
         k is the row capacity of A; b_rows [k] i32 rows of B below b_row_count, or 0.
         """
 
+    def gemm_grouped_swiglu_forward(
+        self,
+        y: Buffer,
+        gate: Buffer | None,
+        up: Buffer | None,
+        a: Buffer,
+        w_gate: Buffer,
+        w_up: Buffer,
+        offsets: Buffer,
+        a_rows: Buffer | None,
+        groups: int,
+        m: int,
+        n: int,
+        k: int,
+        a_row_count: int,
+        ldc: int,
+        lda: int,
+        ldb: int,
+        stride_b: int,
+    ) -> None:
+        """The gate and up products of SwiGLU experts (Shazeer 2020) with the activation in their epilogue: for g <
+        groups, offsets[g] <= r < offsets[g+1] and j < n, with x = A[a_rows[r],:],
+          gate[r,j] = w_gate_g[j,:] x,  up[r,j] = w_up_g[j,:] x,  y[r,j] = silu(gate[r,j]) up[r,j].
+        w_gate and w_up [groups,n,k] of one dtype, as B of cunn_gemm with trans_b, group g at g stride_b; y any
+        float; gate and up f32, or 0 both: only the gradient needs them. offsets and a_rows as in
+        cunn_gemm_grouped_rows. The bits of y are those of two calls of it and cunn_swiglu_forward.
+        """
+
+    def gemm_grouped_swiglu_backward(
+        self,
+        dgate: Buffer,
+        dup: Buffer,
+        a: Buffer,
+        w_down: Buffer,
+        offsets: Buffer,
+        gate: Buffer,
+        up: Buffer,
+        groups: int,
+        m: int,
+        n: int,
+        k: int,
+        ldc: int,
+        lda: int,
+        ldb: int,
+        stride_b: int,
+    ) -> None:
+        """With dy[r,j] = A[r,:] w_down_g[:,j], which is not stored: dgate[r,j] = dy[r,j] up[r,j] silu'(gate[r,j])
+        and dup[r,j] = dy[r,j] silu(gate[r,j]). A is the gradient of what the experts return; w_down [groups,k,n]
+        any float, group g at g stride_b. gate, up, dgate and dup f32, all with ldc; dgate may alias gate, dup may
+        alias up.
+        """
+
     # ---------------- rope (Su et al. 2021), half-split form
 
     def rope_frequencies(

@@ -602,6 +602,96 @@ impl Ops for Context {
         })
     }
 
+    fn gemm_grouped_swiglu_forward(
+        &self,
+        y: &Buffer,
+        gate: Option<&Buffer>,
+        up: Option<&Buffer>,
+        a: &Buffer,
+        w_gate: &Buffer,
+        w_up: &Buffer,
+        offsets: &Buffer,
+        a_rows: Option<&Buffer>,
+        groups: usize,
+        m: usize,
+        n: usize,
+        k: usize,
+        a_row_count: usize,
+        ldc: usize,
+        lda: usize,
+        ldb: usize,
+        stride_b: usize,
+    ) -> TensorResult<()> {
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_gemm_grouped_swiglu_forward)(
+                    context,
+                    self.handle(y),
+                    gate.map_or(0, |gate| self.handle(gate)),
+                    up.map_or(0, |up| self.handle(up)),
+                    self.handle(a),
+                    self.handle(w_gate),
+                    self.handle(w_up),
+                    self.handle(offsets),
+                    a_rows.map_or(0, |a_rows| self.handle(a_rows)),
+                    groups as i64,
+                    m as i64,
+                    n as i64,
+                    k as i64,
+                    a_row_count as i64,
+                    ldc as i64,
+                    lda as i64,
+                    ldb as i64,
+                    stride_b as i64,
+                )
+            }
+        })
+    }
+
+    fn gemm_grouped_swiglu_backward(
+        &self,
+        dgate: &Buffer,
+        dup: &Buffer,
+        a: &Buffer,
+        w_down: &Buffer,
+        offsets: &Buffer,
+        gate: &Buffer,
+        up: &Buffer,
+        groups: usize,
+        m: usize,
+        n: usize,
+        k: usize,
+        ldc: usize,
+        lda: usize,
+        ldb: usize,
+        stride_b: usize,
+    ) -> TensorResult<()> {
+        self.call(|table, context| {
+            // SAFETY: the table is of this ABI; the library checks its arguments.
+            unsafe {
+                (table.cunn_gemm_grouped_swiglu_backward)(
+                    context,
+                    self.handle(dgate),
+                    self.handle(dup),
+                    self.handle(a),
+                    self.handle(w_down),
+                    self.handle(offsets),
+                    self.handle(gate),
+                    self.handle(up),
+                    groups as i64,
+                    m as i64,
+                    n as i64,
+                    k as i64,
+                    ldc as i64,
+                    lda as i64,
+                    ldb as i64,
+                    stride_b as i64,
+                )
+            }
+        })
+    }
+
     // ---------------- rope (Su et al. 2021), half-split form
 
     fn rope_frequencies(

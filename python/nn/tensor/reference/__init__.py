@@ -10,7 +10,7 @@ from nn.tensor.reference.conversion import Conversion
 from nn.tensor.reference.decode import Decode
 from nn.tensor.reference.elementwise import Elementwise
 from nn.tensor.reference.embedding import Embedding
-from nn.tensor.reference.gemm import Gemm
+from nn.tensor.reference.gemm_swiglu import GemmSwiGLU
 from nn.tensor.reference.loss import Loss
 from nn.tensor.reference.memory import ReferenceBuffer
 from nn.tensor.reference.moe import MoE
@@ -27,7 +27,7 @@ class ReferenceBackend(
     Elementwise,
     Softmax,
     RMSNorm,
-    Gemm,
+    GemmSwiGLU,
     RoPE,
     Attention,
     Cache,

@@ -172,7 +172,7 @@ class Call:
 
     # ---------------- buffers
 
-    def out(self, name: str, buffer: Buffer, extent: Extent, dtypes: Sequence[DType] = F32) -> ReferenceBuffer:
+    def out(self, name: str, buffer: Buffer | None, extent: Extent, dtypes: Sequence[DType] = F32) -> ReferenceBuffer:
         return self._access(name, buffer, extent, dtypes, True, ())
 
     def into(
@@ -198,7 +198,13 @@ class Call:
         )
 
     def _access(
-        self, name: str, buffer: Buffer, extent: Extent, dtypes: Sequence[DType], output: bool, alias: tuple[str, ...]
+        self,
+        name: str,
+        buffer: Buffer | None,
+        extent: Extent,
+        dtypes: Sequence[DType],
+        output: bool,
+        alias: tuple[str, ...],
     ) -> ReferenceBuffer:
         if buffer is None:
             self.fail(f"{name} is 0, expected a buffer")

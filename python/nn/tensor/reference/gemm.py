@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from nn.tensor.buffer import Buffer
-from nn.tensor.dtype import QUANT_BLOCK, DType
+from nn.tensor.dtype import QUANT_BLOCK, Array, DType
 from nn.tensor.reference.base import Base
 from nn.tensor.reference.call import FLOATS, I32, QUANTIZED, Call, dense
 from nn.tensor.reference.conversion import dequantized
@@ -26,19 +27,19 @@ def narrower(a: ReferenceBuffer, b: ReferenceBuffer) -> DType:
 Strides = tuple[int, int, int]
 
 
-def _dtypes_of_b(trans_b: bool) -> tuple[DType, ...]:
+def dtypes_of_b(trans_b: bool) -> tuple[DType, ...]:
     """Blocks lie along k, so B may consist of them where its rows do."""
     return (*FLOATS, *QUANTIZED) if trans_b else FLOATS
 
 
-def _check_blocks(call: Call, b: ReferenceBuffer, **along_k: int) -> None:
+def check_blocks(call: Call, b: ReferenceBuffer, **along_k: int) -> None:
     if b.dtype.is_quantized:
         for name, value in along_k.items():
             text = f"{name} is {value}, expected a multiple of {QUANT_BLOCK} (a block of q8 or q4)"
             call.require(value % QUANT_BLOCK == 0, text)
 
 
-def _load_b(b: ReferenceBuffer, shape: tuple[int, ...], strides: tuple[int, ...]) -> FloatArray:
+def load_b(b: ReferenceBuffer, shape: tuple[int, ...], strides: tuple[int, ...]) -> FloatArray:
     """The window's values as f32; blocks are dequantized first."""
     if not b.dtype.is_quantized:
         return load(b, shape, strides)
@@ -61,11 +62,20 @@ def _product(
     batch, m, n, k = shape
     dtype = narrower(left, right)
     a = rounded(load(left, (batch, m, k), a_strides), dtype)
-    b = rounded(_load_b(right, (batch, k, n), b_strides), dtype)
+    b = rounded(load_b(right, (batch, k, n), b_strides), dtype)
     product = (alpha * a) @ b
     if beta != 0:
         product += beta * load(to, (batch, m, n), c_strides)
     store(to, product, c_strides)
+
+
+def grouped_product(
+    rows: FloatArray, weights: FloatArray, ends: Sequence[int], gather: Array | None = None
+) -> FloatArray:
+    """[ends[-1], n]: row r of group g, or the one gathered for it, times weights[g] [k, n]."""
+    chosen = rows if gather is None else rows[gather]
+    product: FloatArray = np.concatenate([chosen[b:e] @ weights[g] for g, (b, e) in enumerate(pairwise(ends))])
+    return product
 
 
 class Gemm(Base):
@@ -93,8 +103,8 @@ class Gemm(Base):
         a_extent = call.matrix(k if ta else m, m if ta else k, "lda", lda)
         b_extent = call.matrix(n if tb else k, k if tb else n, "ldb", ldb)
         to = call.out("c", c, c_extent, FLOATS)
-        left, right = call.into("a", a, a_extent, FLOATS), call.into("b", b, b_extent, _dtypes_of_b(tb))
-        _check_blocks(call, right, k=k, ldb=ldb)
+        left, right = call.into("a", a, a_extent, FLOATS), call.into("b", b, b_extent, dtypes_of_b(tb))
+        check_blocks(call, right, k=k, ldb=ldb)
         factor, keep = call.real32("alpha", alpha), call.real32("beta", beta)
         shape, c_strides = (1, m, n, k), (0, ldc, 1)
         a_strides = (0, 1, lda) if ta else (0, lda, 1)
@@ -130,8 +140,8 @@ class Gemm(Base):
         a_extent = call.repeated(batch, "stride_a", stride_a, k if ta else m, m if ta else k, "lda", lda)
         b_extent = call.repeated(batch, "stride_b", stride_b, n if tb else k, k if tb else n, "ldb", ldb)
         to = call.out("c", c, c_extent, FLOATS)
-        left, right = call.into("a", a, a_extent, FLOATS), call.into("b", b, b_extent, _dtypes_of_b(tb))
-        _check_blocks(call, right, k=k, ldb=ldb, stride_b=stride_b)
+        left, right = call.into("a", a, a_extent, FLOATS), call.into("b", b, b_extent, dtypes_of_b(tb))
+        check_blocks(call, right, k=k, ldb=ldb, stride_b=stride_b)
         factor, keep = call.real32("alpha", alpha), call.real32("beta", beta)
         shape, c_strides = (batch, m, n, k), (stride_c, ldc, 1)
         a_strides = (stride_a, 1, lda) if ta else (stride_a, lda, 1)
@@ -167,26 +177,24 @@ class Gemm(Base):
         left_rows = m if a_rows is None else a_row_count
         left = call.into("a", a, call.matrix(left_rows, k, "lda", lda), FLOATS)
         b_extent = call.repeated(groups, "stride_b", stride_b, n if tb else k, k if tb else n, "ldb", ldb)
-        right = call.into("b", b, b_extent, _dtypes_of_b(tb))
-        _check_blocks(call, right, k=k, ldb=ldb, stride_b=stride_b)
+        right = call.into("b", b, b_extent, dtypes_of_b(tb))
+        check_blocks(call, right, k=k, ldb=ldb, stride_b=stride_b)
         bounds = call.into("offsets", offsets, dense(groups + 1), I32)
         gather = call.into_or_none("a_rows", a_rows, dense(m), I32)
         keep = call.real32("beta", beta)
 
         def run() -> None:
-            ends = self._offsets(call.op, bounds, groups, m)
+            ends = self.offsets(call.op, bounds, groups, m)
             used = None if gather is None or ends is None else window(gather, (m,))[: ends[-1]]
             if ends is None or (used is not None and not self.good(call.op, "a_rows", used, a_row_count)):
                 return
             dtype = narrower(left, right)
             rows = rounded(load(left, (left_rows, k), (lda, 1)), dtype)
-            weights = rounded(_load_b(right, (groups, k, n), (stride_b, 1, ldb) if tb else (stride_b, ldb, 1)), dtype)
-            out = load(to, (m, n), (ldc, 1)).copy()
-            for g, (begin, end) in enumerate(pairwise(ends)):
-                group = rows[begin:end] if used is None else rows[used[begin:end]]
-                product = group @ weights[g]
-                out[begin:end] = product + keep * out[begin:end] if keep != 0 else product
-            store(to, out[: ends[-1]], (ldc, 1))
+            weights = rounded(load_b(right, (groups, k, n), (stride_b, 1, ldb) if tb else (stride_b, ldb, 1)), dtype)
+            product = grouped_product(rows, weights, ends, used)
+            if keep != 0:
+                product += keep * load(to, (ends[-1], n), (ldc, 1))
+            store(to, product, (ldc, 1))
 
         self.submit(call, run)
 
@@ -222,7 +230,7 @@ class Gemm(Base):
         keep = call.real32("beta", beta)
 
         def run() -> None:
-            ends = self._offsets(call.op, bounds, groups, k)
+            ends = self.offsets(call.op, bounds, groups, k)
             used = None if gather is None or ends is None else window(gather, (k,))[: ends[-1]]
             if ends is None or (used is not None and not self.good(call.op, "b_rows", used, b_row_count)):
                 return
@@ -237,7 +245,7 @@ class Gemm(Base):
 
         self.submit(call, run)
 
-    def _offsets(self, op: str, bounds: ReferenceBuffer, groups: int, most: int) -> list[int] | None:
+    def offsets(self, op: str, bounds: ReferenceBuffer, groups: int, most: int) -> list[int] | None:
         """The group boundaries, or None when they do not ascend from 0 to at most `most`."""
         values = [int(value) for value in window(bounds, (groups + 1,))]
         for g, value in enumerate(values):

@@ -60,12 +60,12 @@ impl SwiGLU {
     ) -> Result<Buffer> {
         let (be, e, f, h) = (&self.backend, self.n_experts, self.ffn_size, self.hidden_size);
         let (w1, w3, w2) = (&self.w1.weight, &self.w3.weight, &self.w2.weight);
-        let (gate, up, s) = self.activations(rows)?;
+        let kept = self.w1.grad.as_ref().map(|_| self.gate_and_up(rows)).transpose()?;
+        let (gate, up) = (kept.as_ref().map(|kept| &kept.0), kept.as_ref().map(|kept| &kept.1));
+        let s = self.saved.f32("swiglu.s", rows * f)?;
         let out = self.out(rows)?;
         let from = Some(row_token);
-        be.gemm_grouped_rows(&gate, x, w1, offsets, from, true, e, rows, f, h, tokens, f, h, h, f * h, 0.0)?;
-        be.gemm_grouped_rows(&up, x, w3, offsets, from, true, e, rows, f, h, tokens, f, h, h, f * h, 0.0)?;
-        be.swiglu_forward(&s, &gate, &up, rows * f)?;
+        be.gemm_grouped_swiglu_forward(&s, gate, up, x, w1, w3, offsets, from, e, rows, f, h, tokens, f, h, h, f * h)?;
         be.gemm_grouped_rows(&out, &s, w2, offsets, None, true, e, rows, h, f, rows, h, f, f, h * f, 0.0)?;
         Ok(out)
     }
@@ -78,13 +78,12 @@ impl SwiGLU {
         let (be, e, f, h) = (&self.backend, self.n_experts, self.ffn_size, self.hidden_size);
         let (w1, w3, w2) = (&self.w1.weight, &self.w3.weight, &self.w2.weight);
         let (dw1, dw3, dw2) = (self.w1.gradient()?, self.w3.gradient()?, self.w2.gradient()?);
-        let (gate, up, s) = self.activations(rows)?;
-        let ds = self.scratch.f32("swiglu.ds", rows * f)?;
+        let (gate, up) = self.gate_and_up(rows)?;
+        let s = self.saved.f32("swiglu.s", rows * f)?;
         let dx = self.scratch.f32("swiglu.dx", rows * h)?;
         let from = Some(row_token);
         be.gemm_grouped_inner(dw2, drows, &s, offsets, None, e, h, f, rows, rows, f, h, f, h * f, 1.0)?;
-        be.gemm_grouped_rows(&ds, drows, w2, offsets, None, false, e, rows, f, h, rows, f, h, f, h * f, 0.0)?;
-        be.swiglu_backward(&gate, &up, &ds, &gate, &up, rows * f)?;
+        be.gemm_grouped_swiglu_backward(&gate, &up, drows, w2, offsets, &gate, &up, e, rows, f, h, f, h, f, h * f)?;
         be.gemm_grouped_inner(dw1, &gate, x, offsets, from, e, f, h, rows, tokens, h, f, h, f * h, 1.0)?;
         be.gemm_grouped_inner(dw3, &up, x, offsets, from, e, f, h, rows, tokens, h, f, h, f * h, 1.0)?;
         be.gemm_grouped_rows(&dx, &gate, w1, offsets, None, false, e, rows, h, f, rows, h, f, h, f * h, 0.0)?;
@@ -92,14 +91,12 @@ impl SwiGLU {
         Ok(dx)
     }
 
-    /// gate, up and their product `[rows, ffn_size]`.
-    fn activations(&self, rows: usize) -> Result<(Buffer, Buffer, Buffer)> {
+    /// What backward needs of forward; without a backward nobody keeps them.
+    fn gate_and_up(&self, rows: usize) -> Result<(Buffer, Buffer)> {
         let count = rows * self.ffn_size;
-        let saved = &self.saved;
         Ok((
-            saved.f32("swiglu.gate", count)?,
-            saved.f32("swiglu.up", count)?,
-            saved.f32("swiglu.s", count)?,
+            self.saved.f32("swiglu.gate", count)?,
+            self.saved.f32("swiglu.up", count)?,
         ))
     }
 }

@@ -325,6 +325,21 @@ impl Call {
             .transpose()
     }
 
+    /// An output that may be left out, but not here.
+    pub fn out_given(
+        &mut self,
+        name: &'static str,
+        buffer: Option<&Buffer>,
+        extent: &Extent,
+        dtypes: &[DType],
+    ) -> TensorResult<Window> {
+        let Some(buffer) = buffer else {
+            let text = format!("{}: {name} is 0, expected a buffer", self.op);
+            return Err(TensorError::invalid(text));
+        };
+        self.out(name, buffer, extent, dtypes)
+    }
+
     pub fn same_dtype(
         &self,
         name: &str,

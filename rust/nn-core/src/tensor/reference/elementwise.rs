@@ -11,7 +11,7 @@ pub(super) fn silu(x: f32) -> f32 {
 }
 
 /// silu'(x) = s (1 + x (1 - s)), s = 1 / (1 + exp(-x)).
-fn silu_slope(x: f32) -> f32 {
+pub(super) fn silu_slope(x: f32) -> f32 {
     let s = 1.0 / (1.0 + (-x).exp());
     s * (1.0 + x * (1.0 - s))
 }

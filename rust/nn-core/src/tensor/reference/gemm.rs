@@ -10,11 +10,11 @@ use crate::tensor::{Buffer, DType, TensorResult};
 const FLOATS_AND_BLOCKS: &[DType] = &[DType::F32, DType::BF16, DType::F16, DType::Q8, DType::Q4];
 
 /// Blocks lie along k, so B may consist of them where its rows do.
-fn dtypes_of_b(trans_b: bool) -> &'static [DType] {
+pub(super) fn dtypes_of_b(trans_b: bool) -> &'static [DType] {
     if trans_b { FLOATS_AND_BLOCKS } else { FLOATS }
 }
 
-fn check_b(call: &Call, b: &Window, along_k: &[(&str, usize)]) -> TensorResult<()> {
+pub(super) fn check_b(call: &Call, b: &Window, along_k: &[(&str, usize)]) -> TensorResult<()> {
     if !b.dtype.is_quantized() {
         return Ok(());
     }
@@ -33,7 +33,7 @@ fn width(dtype: DType) -> u32 {
 }
 
 /// Operands of different dtypes are both read as the narrower one.
-fn operands(a: &Window, a_grid: Grid, b: &Window, b_grid: Grid) -> (Vec<f32>, Vec<f32>) {
+pub(super) fn operands(a: &Window, a_grid: Grid, b: &Window, b_grid: Grid) -> (Vec<f32>, Vec<f32>) {
     let narrow = if width(a.dtype) <= width(b.dtype) {
         a.dtype
     } else {
@@ -66,8 +66,27 @@ pub(super) fn multiply(c: &mut [f32], a: &[f32], b: &[f32], n: usize, alpha: f32
     }
 }
 
+/// c `[rows, n]` += a `[_, k]` b_g `[k, n]`: row r of group g is row `from[r]` of a times matrix g of b.
+pub(super) fn multiply_groups(
+    c: &mut [f32],
+    a: &[f32],
+    b: &[f32],
+    n: usize,
+    k: usize,
+    ends: &[usize],
+    from: &[usize],
+) {
+    for (g, pair) in ends.windows(2).enumerate() {
+        let b = &b[g * k * n..(g + 1) * k * n];
+        for r in pair[0]..pair[1] {
+            let row = &a[from[r] * k..(from[r] + 1) * k];
+            multiply(&mut c[r * n..(r + 1) * n], row, b, n, 1.0);
+        }
+    }
+}
+
 /// A grid of `batch` matrices `[rows, cols]`, stride elements apart, stored with ld, transposed or not.
-fn matrices(
+pub(super) fn matrices(
     batch: usize,
     stride: usize,
     rows: usize,
@@ -120,7 +139,7 @@ fn start(c: &Window, grid: Grid, count: usize, beta: f32) -> Vec<f32> {
 }
 
 /// The group boundaries, or `None` when they do not ascend from 0 to at most `most`.
-fn group_ends(
+pub(super) fn group_ends(
     faults: &Faults,
     op: &str,
     offsets: &Window,
@@ -144,7 +163,7 @@ fn group_ends(
 }
 
 /// The rows that are gathered, each by itself without a list; `None` after a bad one.
-fn gathered(
+pub(super) fn gathered(
     faults: &Faults,
     op: &str,
     name: &str,
@@ -345,18 +364,7 @@ impl ReferenceBackend {
             let (a, b) = operands(&left, Grid::rows(left_rows, k, lda), &right, b_grid);
             let grid = Grid::rows(used, n, ldc);
             let mut c = start(&to, grid, used * n, keep);
-            for (g, pair) in ends.windows(2).enumerate() {
-                for r in pair[0]..pair[1] {
-                    let row = &a[from[r] * k..(from[r] + 1) * k];
-                    multiply(
-                        &mut c[r * n..(r + 1) * n],
-                        row,
-                        &b[g * k * n..(g + 1) * k * n],
-                        n,
-                        1.0,
-                    );
-                }
-            }
+            multiply_groups(&mut c, &a, &b, n, k, &ends, &from);
             to.put_grid(grid, &c);
         })
     }

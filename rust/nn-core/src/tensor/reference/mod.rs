@@ -13,6 +13,7 @@ mod decode;
 mod elementwise;
 mod embedding;
 mod gemm;
+mod gemm_swiglu;
 mod heads;
 mod loss;
 mod memory;

@@ -287,6 +287,50 @@ impl Ops for ReferenceBackend {
         Self::gemm_grouped_inner(self, c, a, b, offsets, b_rows, groups, m, n, k, b_row_count, ldc, lda, ldb, stride_c, beta)
     }
 
+    fn gemm_grouped_swiglu_forward(
+        &self,
+        y: &Buffer,
+        gate: Option<&Buffer>,
+        up: Option<&Buffer>,
+        a: &Buffer,
+        w_gate: &Buffer,
+        w_up: &Buffer,
+        offsets: &Buffer,
+        a_rows: Option<&Buffer>,
+        groups: usize,
+        m: usize,
+        n: usize,
+        k: usize,
+        a_row_count: usize,
+        ldc: usize,
+        lda: usize,
+        ldb: usize,
+        stride_b: usize,
+    ) -> TensorResult<()> {
+        Self::gemm_grouped_swiglu_forward(self, y, gate, up, a, w_gate, w_up, offsets, a_rows, groups, m, n, k, a_row_count, ldc, lda, ldb, stride_b)
+    }
+
+    fn gemm_grouped_swiglu_backward(
+        &self,
+        dgate: &Buffer,
+        dup: &Buffer,
+        a: &Buffer,
+        w_down: &Buffer,
+        offsets: &Buffer,
+        gate: &Buffer,
+        up: &Buffer,
+        groups: usize,
+        m: usize,
+        n: usize,
+        k: usize,
+        ldc: usize,
+        lda: usize,
+        ldb: usize,
+        stride_b: usize,
+    ) -> TensorResult<()> {
+        Self::gemm_grouped_swiglu_backward(self, dgate, dup, a, w_down, offsets, gate, up, groups, m, n, k, ldc, lda, ldb, stride_b)
+    }
+
     // ---------------- rope (Su et al. 2021), half-split form
 
     fn rope_frequencies(
