@@ -15,7 +15,7 @@ namespace {
 
 // Multiply-adds worth a task: a few microseconds, more than it takes to hand one over.
 constexpr double task_work = 1 << 17;
-// What streaming an element of B costs at least, in multiply-adds, and the bytes of B worth a task then.
+// What streaming an element of B costs at least, in multiply-adds, and the bytes of one B worth a task then.
 constexpr double stream_cost = 4;
 constexpr int64_t task_bytes = int64_t(1) << 17;
 
@@ -41,8 +41,7 @@ Tiling tiling_of(const ProductCall &call, const Problem &p, int64_t wanted) {
   const int64_t products = products_of(call.epilogue);
   Tiling t{least(p.m, tallest_tile), least(p.n, widest_tile() / products), 1, 0};
   if (streams(call, p, p.m)) {
-    const int64_t column_bytes = products * most(1, bytes_of(p.b.dtype, p.k));
-    t.cols = wanted > 1 ? ceil_div(most(32, task_bytes / column_bytes), 32) * 32 : p.n;
+    t.cols = wanted > 1 ? ceil_div(most(32, task_bytes / most(1, bytes_of(p.b.dtype, p.k))), 32) * 32 : p.n;
     if (t.cols > p.n) t.cols = p.n;
     return t;
   }

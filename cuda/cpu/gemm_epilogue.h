@@ -69,7 +69,8 @@ static void end_tile(const ProductCall &call, const Problem &p, const Tile &t, c
   switch (call.epilogue) {
     case Epilogue::store:
       if (sums_in_place(call, p)) return;
-      return write_tile(call, p, t, [&](int64_t i, int64_t j, auto lanes) { return load(first + i * sums.ld + j, lanes); });
+      return write_tile(call, p, t,
+                        [&](int64_t i, int64_t j, auto lanes) { return load(first + i * sums.ld + j, lanes); });
     case Epilogue::swiglu:
       return write_tile(call, p, t, [&](int64_t i, int64_t j, auto lanes) {
         return swiglu(load(first + i * sums.ld + j, lanes), load(second + i * sums.ld + j, lanes));

@@ -68,33 +68,34 @@ CUNN_INLINE void stream_vectors(int64_t k, const float *a, int64_t a_step, const
 // two vectors of columns go side by side. f32 keeps memory busy as it is.
 template <int M, DType t> constexpr int stream_width = M <= 2 && t != DType::f32 ? 2 : 1;
 
+// Behind the last of them the rows at `then` are read, if it is not null.
 template <int M, DType t>
 void stream_columns(int64_t k, const float *a, int64_t a_step, const Operand &b, int64_t j0, int64_t cols, float *c,
-                    int64_t ldc, bool from_c) {
+                    int64_t ldc, bool from_c, const char *then) {
   constexpr int V = stream_width<M, t>;
   // So many rows at once are more than the hardware follows, so those read next are asked for while these are used, as
   // long as the second-level cache holds both.
   const int64_t bytes = bytes_of(t, 16 * V * b.ld), lines = bytes <= 400 << 10 ? ceil_div(bytes, line_bytes) : 0;
   int64_t j = 0;
   for (; j + 16 * (V - 1) < cols; j += 16 * V) {
-    const bool more = cols - j >= 32 * V;
-    stream_vectors<M, V, t>(k, a, a_step, b, j0 + j, least(16, cols - j - 16 * (V - 1)), c + j, ldc, from_c,
-                            more ? element(b, j0 + j + 16 * V, 0) : nullptr, more ? lines : 0);
+    const char *next = cols - j >= 32 * V ? element(b, j0 + j + 16 * V, 0) : cols - j <= 16 * V ? then : nullptr;
+    stream_vectors<M, V, t>(k, a, a_step, b, j0 + j, least(16, cols - j - 16 * (V - 1)), c + j, ldc, from_c, next,
+                            next ? lines : 0);
   }
   if (V == 2 && j < cols) stream_vectors<M, 1, t>(k, a, a_step, b, j0 + j, cols - j, c + j, ldc, from_c, nullptr, 0);
 }
 
 template <int M>
 void stream_rows_of(int64_t k, const float *a, int64_t a_step, const Operand &b, int64_t j0, int64_t cols, float *c,
-                    int64_t ldc, bool from_c) {
+                    int64_t ldc, bool from_c, const char *then) {
   with_stored(b.dtype, [&](auto type) {
     if constexpr (M <= stream_rows_of_blocks || !is_blocks(type.value))
-      stream_columns<M, type.value>(k, a, a_step, b, j0, cols, c, ldc, from_c);
+      stream_columns<M, type.value>(k, a, a_step, b, j0, cols, c, ldc, from_c, then);
   });
 }
 
 using Stream = void (*)(int64_t k, const float *a, int64_t a_step, const Operand &b, int64_t j0, int64_t cols, float *c,
-                        int64_t ldc, bool from_c);
+                        int64_t ldc, bool from_c, const char *then);
 
 constexpr Stream stream_table[stream_rows] = {
     stream_rows_of<1>, stream_rows_of<2>, stream_rows_of<3>, stream_rows_of<4>,

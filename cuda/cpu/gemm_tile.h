@@ -49,9 +49,10 @@ static void stream_tile(const ProductCall &call, const Problem &p, const Workspa
   } else {
     pack(space.a, t.rows, p.a, {t.i0, t.rows, t.i0 + t.rows, 0, p.k}, of_a);
   }
-  for (int product = 0; product < products_of(call.epilogue); ++product)
+  const int products = products_of(call.epilogue);
+  for (int product = 0; product < products; ++product)
     stream_table[t.rows - 1](p.k, a, a_step, b_of(p, product), t.j0, t.cols, sums.of[product], sums.ld,
-                             call.beta != 0.0f);
+                             call.beta != 0.0f, product + 1 < products ? element(p.b_up, t.j0, 0) : nullptr);
 }
 
 // An element takes k in ascending order in each pass and each pass continues from the C that the one before left, so
