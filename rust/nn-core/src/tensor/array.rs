@@ -168,24 +168,12 @@ impl HostVec {
 
     /// Borrowed to be read.
     pub fn as_ref(&self) -> HostRef<'_> {
-        match self {
-            Self::F32(values) => HostRef::F32(values),
-            Self::U16(values) => HostRef::U16(values),
-            Self::I32(values) => HostRef::I32(values),
-            Self::I64(values) => HostRef::I64(values),
-            Self::U8(values) => HostRef::U8(values),
-        }
+        for_each_kind!(self, values => HostRef::from(values))
     }
 
     /// Borrowed to be written.
     pub fn as_mut(&mut self) -> HostMut<'_> {
-        match self {
-            Self::F32(values) => HostMut::F32(values),
-            Self::U16(values) => HostMut::U16(values),
-            Self::I32(values) => HostMut::I32(values),
-            Self::I64(values) => HostMut::I64(values),
-            Self::U8(values) => HostMut::U8(values),
-        }
+        for_each_kind!(self, values => HostMut::from(values.as_mut_slice()))
     }
 
     /// The values of a float `dtype` as f32; empty for any other storage.
@@ -241,13 +229,7 @@ impl HostRef<'_> {
 impl HostMut<'_> {
     /// The same elements, to be read.
     pub fn as_ref(&self) -> HostRef<'_> {
-        match self {
-            Self::F32(values) => HostRef::F32(values),
-            Self::U16(values) => HostRef::U16(values),
-            Self::I32(values) => HostRef::I32(values),
-            Self::I64(values) => HostRef::I64(values),
-            Self::U8(values) => HostRef::U8(values),
-        }
+        for_each_kind!(self, values => HostRef::from(&**values))
     }
 
     /// Elements of the storage type.
