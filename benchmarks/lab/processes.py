@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -72,6 +73,7 @@ class Processes:
             ids = ",".join(str(i) for i in range(1, case["ids"] + 1))
             asked = ["logits", "--model", str(self._model(case["config"])), "--ids", ids, "--out", str(out)]
         elif case["command"] == "train":
+            shutil.rmtree(out, ignore_errors=True)  # of the round before: train does not replace a run
             sizes = [word for name in ("steps", "batch", "seq") for word in (f"--{name}", str(case[name]))]
             asked = ["train", "--data", str(self._data()), "--config", case["config"], "--out", str(out), "--quiet"]
             asked += sizes

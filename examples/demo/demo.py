@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -58,6 +59,7 @@ def main() -> int:
     ]
 
     say(f"2. Training for {arguments.minutes:g} minutes")
+    shutil.rmtree(OUT / "model", ignore_errors=True)  # of an earlier demo: train does not replace a run
     start = time.monotonic()
     trained = run(
         "train", "--data", OUT / "data", "--out", OUT / "model", "--config", HERE / "config.json",

@@ -401,6 +401,18 @@ func (t *Trainer) restoreMoments(stored *model.SafetensorsFile) error {
 	return nil
 }
 
+// RequireNoRun keeps a new run, which replaces weights and state in its folder, from replacing hours of training unasked.
+//
+// Errors: train_replaces where path holds a run to resume, also one whose last save was cut off behind its moment.
+func RequireNoRun(path string) error {
+	for _, folder := range []string{path, files.Join(path, files.Complete)} {
+		if files.Exists(files.Join(folder, "trainer_state.json")) {
+			return messages.TrainReplaces(files.Plain(path))
+		}
+	}
+	return nil
+}
+
 // StoredOptions is the options of the run that wrote a checkpoint. Errors: those of the readers and of Validate.
 func StoredOptions(checkpoint *model.Checkpoint) (TrainOptions, error) {
 	where := files.Join(checkpoint.Path, "trainer_state.json")

@@ -14,7 +14,8 @@ from nn.errors import NNError
 Chunk = bytes | memoryview
 
 _SAVING = ".saving"
-_COMPLETE = ".complete"
+COMPLETE = ".complete"
+"""In a folder whose save was cut off: the files that `recover` moves up."""
 _STALE = ".stale"
 
 
@@ -166,7 +167,7 @@ class FolderSave:
         lines = sorted(name + "\n" for name in stale if name not in written)
         write_synced(self._aside / _STALE, ["".join(lines).encode()])
         sync_folder(self._aside)
-        os.rename(self._aside, self.path / _COMPLETE)
+        os.rename(self._aside, self.path / COMPLETE)
         sync_folder(self.path)
         recover(self.path)
 
@@ -177,7 +178,7 @@ def recover(path: str | Path) -> None:
     Errors: OSError.
     """
     folder = Path(path)
-    complete = folder / _COMPLETE
+    complete = folder / COMPLETE
     if not os.path.isdir(complete):  # also where the folder cannot be searched: reading will say so
         return
     stale = complete / _STALE

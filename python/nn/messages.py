@@ -210,6 +210,10 @@ def quantize_replaces(*, path: str) -> NNError:
     return NNError("quantize_replaces", 1, f"{path}: holds the weights to quantize or a run to resume, expected another folder")
 
 
+def train_replaces(*, path: str) -> NNError:
+    return NNError("train_replaces", 1, f"{path}: holds a run to resume, expected --resume to go on with it or another folder")
+
+
 def checkpoint_no_training_state(*, path: str, file: str) -> NNError:
     return NNError("checkpoint_no_training_state", 1, f"{path}: no {file}, expected in a folder to resume from")
 

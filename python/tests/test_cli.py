@@ -91,9 +91,27 @@ def test_train_replaces_what_an_earlier_run_kept(
     """A new run in the same folder: its own checkpoints are kept, not the higher numbers of the run before."""
     (tmp_path / "config.json").write_text(TINY.to_json())
     for steps in (4, 2):
+        (tmp_path / "m" / "trainer_state.json").unlink(missing_ok=True)  # a run to resume is not replaced
         succeed(capsys, "train", "--data", data, "--out", tmp_path / "m", "--config", tmp_path / "config.json",
                 "--steps", steps, "--batch", 1, "--seq", 8, "--keep", 1, "--quiet", *REFERENCE)  # fmt: skip
     assert [entry.name for entry in (tmp_path / "m").glob("step-*")] == ["step-00000002"]
+
+
+def test_train_replaces_no_run_unasked(
+    capsys: pytest.CaptureFixture[str], data: Path, model: Path, tmp_path: Path
+) -> None:
+    def content(folder: Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    before = content(model)
+    start = ("train", "--data", data, "--config", model / "config.json", "--steps", 1, "--batch", 1, "--seq", 8,
+             "--quiet", *REFERENCE)  # fmt: skip
+    said = sentence(capsys, 1, *start, "--out", model)
+    assert said == f"{model}: holds a run to resume, expected --resume to go on with it or another folder"
+    assert content(model) == before
+    fresh = tmp_path / "fresh"  # weights alone are no run: a folder of init becomes one
+    succeed(capsys, "init", "--config", model / "config.json", "--out", fresh, *REFERENCE)
+    assert succeed(capsys, *start, "--out", fresh)["steps"] == 1
 
 
 def test_train_that_diverges(capsys: pytest.CaptureFixture[str], data: Path, tmp_path: Path) -> None:
@@ -104,6 +122,7 @@ def test_train_that_diverges(capsys: pytest.CaptureFixture[str], data: Path, tmp
              *REFERENCE)  # fmt: skip
     with np.errstate(all="ignore"):
         assert succeed(capsys, *start)["loss"] is None
+        shutil.rmtree(tmp_path / "m")
         status, out, _ = run(capsys, *start)
     assert (status, "loss: nan" in out) == (0, True)
     last = json.loads((tmp_path / "m" / "metrics.jsonl").read_text().splitlines()[-2])
@@ -126,6 +145,7 @@ def test_train_on_other_text(capsys: pytest.CaptureFixture[str], text: Path, tmp
     end = ("--config", tmp_path / "config.json", "--steps", 1, "--batch", 1, "--seq", 8)
     tokens = tmp_path / "m" / "data" / "train.bin"
     for path in (text, tmp_path / "other.txt"):
+        (tmp_path / "m" / "trainer_state.json").unlink(missing_ok=True)  # a run to resume is not replaced
         succeed(capsys, "train", "--data", path, "--out", tmp_path / "m", *end, "--quiet", *REFERENCE)
         before = tokens.read_bytes()
         succeed(capsys, "train", "--data", text, "--out", tmp_path / "m", "--resume", "--quiet", *REFERENCE)

@@ -49,6 +49,13 @@ def pipe(place: Place) -> None:
     os.mkfifo(place.home / "pipe")
 
 
+def cut_off_save(place: Place) -> None:
+    """A run's folder after a crash behind the moment of saving: what it saved is not moved up yet."""
+    aside = place.home / "out" / ".complete"
+    aside.mkdir(parents=True)
+    shutil.copy(place.home / "model" / "trainer_state.json", aside)
+
+
 USAGE = [
     Bad("no such command", "usage_unknown_command", "fly"),
     Bad("a quote in a command", "usage_unknown_command", ("it's",)),
@@ -153,6 +160,9 @@ USAGE = [
 FILES = [
     Bad("no folder", "folder_missing", "logits --model {home}/none --ids 1 --out {out}"),
     Bad("a folder that is a file", "not_a_folder", "logits --model {model}/config.json --ids 1 --out {out}"),
+    Bad("over a run", "train_replaces", TRAIN.replace("{out}", "{model}")),
+    Bad("over a run on no device", "train_replaces", "train --data {home}/none --out {model}/ --device cuda --config {home}/x"),
+    Bad("over a run cut off while it saved", "train_replaces", TRAIN, cut_off_save),
     Bad("no folder to resume", "folder_missing", "train --resume --data {data} --out {home}/none"),
     Bad("no config.json", "file_missing", LOGITS, remove("model/config.json")),
     Bad("no config.json in the folder of --config", "file_missing", "init --config {data} --out {out}"),

@@ -100,6 +100,11 @@ func (a *app) runTraining(t *training) error {
 	if err := t.check(); err != nil {
 		return err
 	}
+	if !t.resume {
+		if err := train.RequireNoRun(t.out); err != nil {
+			return err
+		}
+	}
 	backend, err := t.openDevice()
 	if err != nil {
 		return err

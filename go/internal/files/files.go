@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	saving   = ".saving"
-	complete = ".complete"
+	saving = ".saving"
+	// Complete is, in a folder whose save was cut off, where the files are that Recover moves up.
+	Complete = ".complete"
 	stale    = ".stale"
 )
 
@@ -292,7 +293,7 @@ func (s *FolderSave) commit() error {
 	if err := SyncFolder(s.aside); err != nil {
 		return err
 	}
-	if err := os.Rename(s.aside, Join(s.path, complete)); err != nil {
+	if err := os.Rename(s.aside, Join(s.path, Complete)); err != nil {
 		return err
 	}
 	if err := SyncFolder(s.path); err != nil {
@@ -305,7 +306,7 @@ func (s *FolderSave) commit() error {
 //
 // Errors: the system's.
 func Recover(folder string) error {
-	done := Join(folder, complete)
+	done := Join(folder, Complete)
 	if !IsFolder(done) {
 		return nil
 	}

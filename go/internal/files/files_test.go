@@ -105,7 +105,7 @@ func TestAFailedSaveLeavesNothing(t *testing.T) {
 // A save that was cut off at any of its steps after the moment of saving is finished by Recover, as often as it is cut.
 func TestRecover(t *testing.T) {
 	folder := t.TempDir()
-	done := filepath.Join(folder, complete)
+	done := filepath.Join(folder, Complete)
 	if err := os.Mkdir(done, 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -259,6 +259,11 @@ func QuantizeReplaces(path string) *nn.Error {
 	return &nn.Error{Key: "quantize_replaces", ExitCode: 1, Text: path + ": holds the weights to quantize or a run to resume, expected another folder"}
 }
 
+// TrainReplaces is the error train_replaces.
+func TrainReplaces(path string) *nn.Error {
+	return &nn.Error{Key: "train_replaces", ExitCode: 1, Text: path + ": holds a run to resume, expected --resume to go on with it or another folder"}
+}
+
 // CheckpointNoTrainingState is the error checkpoint_no_training_state.
 func CheckpointNoTrainingState(path, file string) *nn.Error {
 	return &nn.Error{Key: "checkpoint_no_training_state", ExitCode: 1, Text: path + ": no " + file + ", expected in a folder to resume from"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -260,6 +261,16 @@ class Trainer:
                 backend.upload(backend.view(buffer, weights.layout.offsets[spec.name], spec.size), array)
         backend.upload(optimizer.applied, np.asarray([applied], dtype=np.int64))
         self.step = step
+
+
+def require_no_run(path: str | Path) -> None:
+    """A new run replaces weights and state in its folder; hours of training are not replaced unasked.
+
+    Errors: train_replaces where `path` holds a run to resume, also one whose last save was cut off behind its moment.
+    """
+    out = Path(path)
+    if any(os.path.exists(folder / "trainer_state.json") for folder in (out, out / files.COMPLETE)):
+        raise messages.train_replaces(path=str(out))
 
 
 def stored_options(checkpoint: Checkpoint) -> TrainOptions:

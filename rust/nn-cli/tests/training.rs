@@ -175,6 +175,8 @@ fn text_is_prepared_anew_unless_the_run_is_resumed() {
     let resume = ["train", "--resume", "--data", &text, "--out", &out];
     succeeds(&[&resume[..], &["--device", "reference", "--quiet"]].concat());
     assert!(tokens() == before);
+    // A run to resume is not replaced.
+    fs::remove_file(path("out/trainer_state.json")).expect("a run");
     train(&text, &out, &["--steps", "1", "--quiet"]);
     assert!(tokens() != before);
 }

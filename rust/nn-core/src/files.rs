@@ -13,7 +13,8 @@ pub use aside::abandon;
 use aside::{Aside, hold};
 
 const SAVING: &str = ".saving";
-const COMPLETE: &str = ".complete";
+/// In a folder whose save was cut off: the files that [`recover`] moves up.
+pub const COMPLETE: &str = ".complete";
 const STALE: &str = ".stale";
 
 /// Why the system refused, in the words of cuda/tools/messages.json.

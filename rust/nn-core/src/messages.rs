@@ -299,6 +299,11 @@ pub fn quantize_replaces(path: &str) -> NNError {
 }
 
 #[rustfmt::skip]
+pub fn train_replaces(path: &str) -> NNError {
+    NNError::new("train_replaces", 1, format!("{path}: holds a run to resume, expected --resume to go on with it or another folder"))
+}
+
+#[rustfmt::skip]
 pub fn checkpoint_no_training_state(path: &str, file: &str) -> NNError {
     NNError::new("checkpoint_no_training_state", 1, format!("{path}: no {file}, expected in a folder to resume from"))
 }

@@ -23,7 +23,15 @@ from nn.train.data import Data, is_prepared, load_data, prepared_of
 from nn.train.evaluate import Evaluation
 from nn.train.plot import plot_loss
 from nn.train.prepare import prepare
-from nn.train.trainer import StepMetrics, Trainer, TrainOptions, steps_for, stored_options, training_dtype
+from nn.train.trainer import (
+    StepMetrics,
+    Trainer,
+    TrainOptions,
+    require_no_run,
+    steps_for,
+    stored_options,
+    training_dtype,
+)
 
 DEFAULT_STEPS = 1000
 _KEPT = re.compile(r"step-[0-9]{8,10}")
@@ -97,6 +105,8 @@ def command(
         steps, batch, seq, accumulate, check_seed(seed), lr, lr_min, warmup, weight_decay=weight_decay,
         max_norm=max_norm, recompute=recompute, eval_every=eval_every, save_every=save_every,
     ).validate()  # fmt: skip
+    if not resume:
+        require_no_run(out)
     with open_device(device, threads) as backend:
         if resume:
             checkpoint = load_checkpoint(out)

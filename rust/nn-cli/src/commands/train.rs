@@ -16,7 +16,8 @@ use nn_core::train::data::{Data, is_prepared, load_data, prepared_of};
 use nn_core::train::evaluate::Evaluation;
 use nn_core::train::plot::plot_loss;
 use nn_core::train::trainer::{
-    Observer, StepMetrics, TrainOptions, Trainer, steps_for, stored_options, training_dtype,
+    Observer, StepMetrics, TrainOptions, Trainer, require_no_run, steps_for, stored_options,
+    training_dtype,
 };
 use nn_core::{files, messages};
 
@@ -155,8 +156,11 @@ pub fn run(options: Options, matches: &ArgMatches) -> Outcome {
         ..TrainOptions::default()
     }
     .validate()?;
-    let backend = options.device.open()?;
     let out = Path::new(&options.out);
+    if !options.resume {
+        require_no_run(out)?;
+    }
+    let backend = options.device.open()?;
     let trainer = if options.resume {
         let checkpoint = load_checkpoint(out)?;
         checkpoint.config.require_float(&options.out)?;

@@ -395,6 +395,21 @@ impl Trainer {
     }
 }
 
+/// A new run replaces weights and state in its folder; hours of training are not replaced unasked.
+///
+/// Errors: train_replaces where `path` holds a run to resume, also one whose last save was cut off behind
+/// its moment.
+pub fn require_no_run(path: &Path) -> Result<()> {
+    let folders = [path.to_path_buf(), path.join(files::COMPLETE)];
+    if folders
+        .iter()
+        .any(|folder| folder.join("trainer_state.json").exists())
+    {
+        return Err(messages::train_replaces(&files::text(&files::plain(path))));
+    }
+    Ok(())
+}
+
 /// The options of the run that wrote a checkpoint. Errors: those of the readers and of `validate`.
 pub fn stored_options(checkpoint: &Checkpoint) -> Result<TrainOptions> {
     let place = state_path(checkpoint);
