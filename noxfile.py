@@ -237,6 +237,8 @@ def test_simt(session: nox.Session) -> None:
     tests = [f"tests/test_{name}.py" for name in ("conformance", "golden", "simt_steps")]
     with session.chdir("python"):
         session.run("pytest", "-q", "-k", "simt", *tests)
+    session.run("pytest", "-q", "cuda/gpu/test_gpu.py")
+    session.run("python", "cuda/gpu", "--rehearse", "--only", "bits", "--only", "timings")
     need(session, "cargo", RUST)
     tests = ["--test", "conformance", "--test", "simt_steps"]
     session.run("cargo", "test", "--locked", "-p", "nn-cuda", *tests, "simt", external=True)
