@@ -20,20 +20,44 @@ struct TileColumns {
   static __device__ __forceinline__ int column(int line) { return kTwo ? line / (2 * kGroup) * kGroup + line % kGroup : line; }
 };
 
-// kWidth neighbouring elements, brought and taken in one access.
+// kWidth neighbours, brought and taken in one access.
 template <class T, int kWidth>
 struct alignas(kWidth * sizeof(T)) Run {
   T at[kWidth];
 };
 
+// Elements as bits of a word of 2, 4 or 8 bytes. A run is stored in words: element by element the compiler would make one out of the
+// two branches of store_run, in narrow stores.
+template <int kBytes>
+struct Word {
+  using type = unsigned long long;
+};
+template <>
+struct Word<4> {
+  using type = uint32_t;
+};
+template <>
+struct Word<2> {
+  using type = uint16_t;
+};
+static __device__ __forceinline__ uint32_t bits_of(float x) { return __float_as_uint(x); }
+static __device__ __forceinline__ uint32_t bits_of(__nv_bfloat16 x) { return __bfloat16_as_ushort(x); }
+static __device__ __forceinline__ uint32_t bits_of(__half x) { return __half_as_ushort(x); }
+
 // Elements i, i + 1, ... of which `count` exist; `whole`: all of them do and the first one is aligned for a single access.
 template <class T, int kWidth>
 static __device__ __forceinline__ void store_run(T* data, int64_t i, const float (&v)[kWidth], int count, bool whole) {
+  constexpr int kBytes = kWidth * int(sizeof(T)) < 8 ? kWidth * int(sizeof(T)) : 8, kElements = kBytes / int(sizeof(T));
+  using W = typename Word<kBytes>::type;
   if (whole) {
-    Run<T, kWidth> run;
+    Run<W, kWidth / kElements> run;
     CUNN_UNROLL
-    for (int j = 0; j < kWidth; ++j) run.at[j] = from_float<T>(v[j]);
-    *reinterpret_cast<Run<T, kWidth>*>(data + i) = run;
+    for (int w = 0; w < kWidth / kElements; ++w) {
+      run.at[w] = 0;
+      CUNN_UNROLL
+      for (int j = 0; j < kElements; ++j) run.at[w] |= W(bits_of(from_float<T>(v[w * kElements + j]))) << (8 * int(sizeof(T)) * j);
+    }
+    *reinterpret_cast<Run<W, kWidth / kElements>*>(data + i) = run;
   } else {
     CUNN_UNROLL
     for (int j = 0; j < kWidth; ++j)

@@ -175,8 +175,8 @@ __global__ void __launch_bounds__(kFmaThreads, 1) gemm_fma_kernel(Gemm g) {
       second[j / kRun][j % kRun] = Columns::kTwo ? acc[i][kTn / 2 + j % (kTn / 2)] : 0.0f;
     }
     const int64_t row = tile.row + tile_row(i);
-    if (row < tile.row_end)
-      finish_row<kEpilogue>(g, kPlain ? DType::f32 : g.c_dtype, tile.c_offset + row * g.ldc, column, first, second);
+    const DType c_dtype = kPlain ? DType::f32 : g.c_dtype;
+    if (row < tile.row_end) finish_row<kEpilogue>(g, c_dtype, tile.c_offset + row * g.ldc, column, first, second);
   }
 }
 

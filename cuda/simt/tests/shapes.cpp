@@ -207,18 +207,48 @@ void test_grouped(Library& simt, Library* cpu) {
 struct Experts {
   std::vector<int32_t> offsets;  // ends two rows before m: those belong to nobody
   int64_t n, ldc, k;
+  // Elements that stand before y or dgate, gate, up or dup, w_up.
+  int64_t before_c = 0, before_gate = 0, before_up = 0, before_w_up = 0;
   int64_t groups() const { return int64_t(offsets.size()) - 1; }
   int64_t m() const { return offsets.back() + 2; }
   int64_t ld_down() const { return (n + 7) / 8 * 8; }  // what cp.async wants
 };
 
+// Data behind `before` other elements of its buffer.
+class Shifted {
+ public:
+  Shifted(Library& library, const Data& data, int64_t before)
+      : library_(library), count_(int64_t(data.values.size())), bytes_(data.bytes.size()), whole_(library, data.dtype, before + count_) {
+    CALL(library_, cunn_buffer_view, &view_, whole_, before, count_);
+    CALL(library_, cunn_buffer_upload, view_, 0, count_, data.bytes.data());
+  }
+  ~Shifted() { library_.function<decltype(&cunn_buffer_destroy)>("cunn_buffer_destroy")(library_.context, view_); }
+  Shifted(const Shifted&) = delete;
+  Shifted& operator=(const Shifted&) = delete;
+  operator cunn_buffer() const { return view_; }
+  std::vector<unsigned char> download() const {
+    std::vector<unsigned char> bytes(bytes_);
+    CALL(library_, cunn_buffer_download, bytes.data(), view_, 0, count_);
+    return bytes;
+  }
+
+ private:
+  Library& library_;
+  int64_t count_;
+  size_t bytes_;
+  AbiBuffer whole_;
+  cunn_buffer view_ = 0;
+};
+
 // [m, ldc] buffers that start from the same values, so that what nobody may write can be compared too.
 using Bytes = std::vector<unsigned char>;
 
-// y, gate, up, by one call or by three; gate and up empty when they are not kept.
+// y, gate, up, by one call or by three; y alone when the others are not kept. Which kernel the product with w_up takes depends on where
+// it stands, and the fused call takes one for both: composed, w_gate stands there too.
 std::vector<Bytes> swiglu_forward(Library& l, const Experts& s, bool fused, bool kept, const Data& a, const Data& w_gate, const Data& w_up,
                                   const std::vector<int32_t>& gather, const Data& y0, const Data& p0) {
-  Uploaded da(l, a), dg(l, w_gate), du(l, w_up), offsets(l, s.offsets), rows(l, gather), y(l, y0), gate(l, p0), up(l, p0);
+  Uploaded da(l, a), offsets(l, s.offsets), rows(l, gather);
+  Shifted dg(l, w_gate, fused ? 0 : s.before_w_up), du(l, w_up, s.before_w_up), y(l, y0, s.before_c), gate(l, p0, s.before_gate), up(l, p0, s.before_up);
   const int64_t groups = s.groups(), m = s.m(), stride = s.n * s.k, tokens = int64_t(a.values.size()) / s.k;
   if (fused) {
     CALL(l, cunn_gemm_grouped_swiglu_forward, y, kept ? cunn_buffer(gate) : 0, kept ? cunn_buffer(up) : 0, da, dg, du, offsets, rows, groups, m, s.n,
@@ -237,7 +267,8 @@ std::vector<Bytes> swiglu_forward(Library& l, const Experts& s, bool fused, bool
 enum class Gradients { fused, in_place, composed };
 std::vector<Bytes> swiglu_backward(Library& l, const Experts& s, Gradients how, const Data& a, const Data& w_down, const Data& p, const Data& q,
                                    const Data& d0) {
-  Uploaded da(l, a), dw(l, w_down), offsets(l, s.offsets), gate(l, p), up(l, q), dgate(l, d0), dup(l, d0), ds(l, d0);
+  Uploaded da(l, a), dw(l, w_down), offsets(l, s.offsets), ds(l, d0);
+  Shifted gate(l, p, s.before_gate), up(l, q, s.before_up), dgate(l, d0, s.before_c), dup(l, d0, s.before_up);
   const int64_t groups = s.groups(), m = s.m(), ldb = s.ld_down();
   if (how == Gradients::composed) {
     CALL(l, cunn_gemm_grouped_rows, ds, da, dw, offsets, 0, 0, groups, m, s.n, s.k, m, s.ldc, s.k, ldb, s.k * ldb, 0.0);
@@ -268,11 +299,14 @@ bool only_groups(const Experts& s, const Bytes& got, const Bytes& wanted, const 
 }
 
 void test_grouped_swiglu(Library& simt, Library* cpu) {
-  // Tiles of 16, 64 and 128 rows, each with neighbours that are aligned (ldc even, or a multiple of 4) and with such that are
-  // not; empty groups, groups of one row, more terms than stages.
+  // Tiles of 16, 64 and 128 rows, each with neighbours that are aligned, that are not, and of which the last ones are not all
+  // there; empty groups, groups of one row, more terms than stages; each buffer in turn where no wide access may begin.
   const Experts cases[] = {
-      {{0, 0, 1, 9}, 72, 72, 328}, {{0, 5, 14}, 71, 75, 40}, {{0, 3, 3, 38}, 64, 66, 200}, {{0, 41, 60}, 37, 37, 40}, {{0, 0, 1, 130, 131, 210}, 136, 140, 136},
-      {{0, 128, 140}, 131, 133, 24},
+      {{0, 0, 1, 9}, 72, 72, 328},      {{0, 5, 14}, 71, 75, 40},        {{0, 2, 7}, 71, 72, 40},
+      {{0, 3, 3, 38}, 64, 66, 200},     {{0, 50, 60}, 64, 68, 40},       {{0, 41, 60}, 37, 40, 40},
+      {{0, 128, 140}, 131, 133, 24},    {{0, 128, 140}, 133, 136, 24},   {{0, 0, 1, 130, 131, 210}, 136, 140, 136},
+      {{0, 3, 39}, 64, 64, 40, 1},      {{0, 3, 39}, 64, 64, 40, 0, 1},  {{0, 3, 39}, 64, 64, 40, 0, 0, 1},
+      {{0, 3, 39}, 64, 64, 40, 0, 0, 0, 1},
   };
   for (DType dtype : {DType::f32, DType::bf16})
     for (const Experts& s : cases) {
