@@ -64,6 +64,12 @@ CUNN_INLINE void write_tile(const ProductCall &call, const Problem &p, const Til
   });
 }
 
+// Rows [i, i + rows) of a tile, and their sums.
+CUNN_INLINE Tile rows_of(const Tile &t, int64_t i, int64_t rows) { return {t.i0 + i, t.j0, rows, t.cols}; }
+CUNN_INLINE Sums rows_of(const Sums &sums, int64_t i) {
+  return {{sums.of[0] + i * sums.ld, sums.of[1] ? sums.of[1] + i * sums.ld : nullptr}, sums.ld};
+}
+
 static void end_tile(const ProductCall &call, const Problem &p, const Tile &t, const Sums &sums) {
   const float *first = sums.of[0], *second = sums.of[1];
   switch (call.epilogue) {

@@ -56,7 +56,8 @@ static void stream_tile(const ProductCall &call, const Problem &p, const Workspa
 }
 
 // An element takes k in ascending order in each pass and each pass continues from the C that the one before left, so
-// no result depends on the length of a pass nor on the tile an element is in.
+// no result depends on the length of a pass nor on the tile an element is in. A panel of rows is ended when its last sums are
+// done: a tile may be larger than what the cache still holds of it then.
 static void pack_and_run_tile(const ProductCall &call, const Problem &p, const Workspace &space, const Tile &t,
                               const Sums &sums) {
   const Transform of_a{call.alpha, call.type}, of_b{1.0f, call.type};
@@ -98,6 +99,7 @@ static void pack_and_run_tile(const ProductCall &call, const Problem &p, const W
                                       : space.b + (q - g) * panel_floats(tile_cols, kc);
           kernel_for(height, width)(kc, a, a_step, b, b_step, sums.of[product] + i * sums.ld + j, sums.ld, width, from_c);
         }
+        if (k0 + kc == p.k && g + group == panels) end_tile(call, p, rows_of(t, i, height), rows_of(sums, i));
       }
     }
   }
@@ -112,7 +114,7 @@ static void run_tile(const ProductCall &call, const Problem &p, const Workspace 
   } else if (streams(call, p, t.rows)) {
     stream_tile(call, p, space, t, sums);
   } else {
-    pack_and_run_tile(call, p, space, t, sums);
+    return pack_and_run_tile(call, p, space, t, sums);
   }
   end_tile(call, p, t, sums);
 }
