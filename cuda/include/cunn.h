@@ -114,7 +114,9 @@ int32_t cunn_device_memory(int64_t *total, int64_t *available, int32_t device, i
 
 /* threads: cpu threads including the caller, 0 for all this process may use. isa: "scalar", "avx2", "avx512" to
  * force an instruction set on cpu, or null for the best. On failure *context is still valid for
- * cunn_context_error and cunn_context_destroy, and for nothing else. */
+ * cunn_context_error and cunn_context_destroy, and for nothing else. Where the process has no number left for this
+ * library (about a thousand libraries can be opened in its life, closed ones among them) the status is CUNN_UNSUPPORTED
+ * and *context is 0, for which cunn_context_error has the sentence. */
 int32_t cunn_context_create(cunn_context *context, int32_t device, int32_t ordinal, int32_t threads, const char *isa);
 int32_t cunn_context_destroy(cunn_context context);
 

@@ -92,6 +92,9 @@ void close(Context &context) {
 const char *text_of(cunn_context handle) {
   if (forked_child.load(std::memory_order_relaxed))
     return "this process is a fork of the one that uses the library; start a new process instead";
+  if (!HandleTable::instance().has_number())
+    return "the process has no number left for this library: about a thousand can be opened in its life, closed ones "
+           "among them; open the library once and keep it open";
   const auto *context = static_cast<const Context *>(HandleTable::instance().find(Kind::context, handle));
   if (context == nullptr) return "the context was destroyed or never existed";
   if (context->gate.busy()) return "the context is in use by another thread";
@@ -105,6 +108,7 @@ int32_t cunn_context_create(cunn_context *context, int32_t device, int32_t ordin
   *context = 0;
   if (forked_child.load(std::memory_order_relaxed)) return CUNN_DEVICE;
   try {
+    if (!HandleTable::instance().has_number()) return CUNN_UNSUPPORTED;
     watch_for_fork();
     Context *shell = take_shell();
     // Nobody knows the handle yet, but a stale one of the shell's last owner may be tried meanwhile.

@@ -12,8 +12,10 @@ HandleTable &HandleTable::instance() {
 }
 
 // The C library hands out keys of thread-specific data, no two alike while they exist, to whoever asks in the process,
-// and counts them below PTHREAD_KEYS_MAX, which is 1024 at most where this builds. The key is never used and never
-// deleted: its value is the number. An address would be as unique but needs more bits than a handle has to spare.
+// and counts them below PTHREAD_KEYS_MAX, which is 1024 at most where this builds. The key is never used: its value is the
+// number. An address would be as unique but needs more bits than a handle has to spare. Nor is the key deleted when the
+// library is unloaded: the next library would get the number and count its slots and generations from the start, so that
+// it would take handles left over from this one for its own.
 int64_t HandleTable::library_number() {
   pthread_key_t key{};
   if (pthread_key_create(&key, nullptr) != 0) return -1;
@@ -22,7 +24,6 @@ int64_t HandleTable::library_number() {
 }
 
 int64_t HandleTable::insert(Kind kind, void *object) {
-  if (library_ < 0) throw std::bad_alloc();
   std::lock_guard<std::mutex> lock(mutex_);
   int64_t index;
   if (!free_.empty()) {

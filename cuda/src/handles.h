@@ -21,7 +21,10 @@ class HandleTable {
  public:
   static HandleTable &instance();
 
-  // Throws std::bad_alloc when the table is full, or the process had no number left for this library.
+  // Whether the process had a number left for this library; without one there are no handles.
+  bool has_number() const { return library_ >= 0; }
+
+  // Throws std::bad_alloc when the table is full. Only with a number.
   int64_t insert(Kind kind, void *object);
   void *find(Kind kind, int64_t handle) const;
   // The object of a live handle of that kind, which is dead from now on; null when there is none. One of two racing
