@@ -88,7 +88,8 @@ static __device__ __forceinline__ void accumulate_rows(float (&acc)[kDim / 8][4]
 // Depends on what a sequence keeps for good (dtype, head_dim), never on strides or sizes, so that a row takes the same path
 // in prefill and decode.
 inline bool mma_can_attend(Exec& exec, const AttentionCall& c) {
-  const int64_t most = cuda_exec(exec).compute_capability >= 80 ? 128 : 64;  // see mma_attention_exists
+  const int capability = cuda_exec(exec).compute_capability;
+  const int64_t most = capability >= 80 ? 128 : capability >= 75 ? 64 : 0;  // see mma_attention_exists
   return has_tensor_cores(exec, c.kv_dtype) && c.s.head_dim % 8 == 0 && c.s.head_dim <= most;
 }
 

@@ -43,9 +43,9 @@ struct CudaExec : Exec {
 };
 inline CudaExec& cuda_exec(Exec& exec) { return static_cast<CudaExec&>(exec); }
 
-// f16 tensor cores came with sm_75 (and, before it, in another shape), bf16 ones with sm_80.
+// f16 tensor cores came with sm_70, bf16 ones with sm_80.
 inline bool has_tensor_cores(Exec& exec, DType type) {
-  return (type == DType::bf16 && cuda_exec(exec).compute_capability >= 80) || (type == DType::f16 && cuda_exec(exec).compute_capability >= 75);
+  return (type == DType::bf16 && cuda_exec(exec).compute_capability >= 80) || (type == DType::f16 && cuda_exec(exec).compute_capability >= 70);
 }
 
 // Throws a Failure that says what the device reported about the launch just made.

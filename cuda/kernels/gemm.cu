@@ -1,6 +1,7 @@
 // Matrix products: plain, batched, grouped by device-side offsets, grouped with SwiGLU or its gradient in the epilogue.
 #include "gemm_fma.cuh"
 #include "gemm_mma.cuh"
+#include "gemm_volta.cuh"
 #include "ops_decl.h"
 
 namespace cunn::cuda {
@@ -31,6 +32,9 @@ void run(Exec& exec, const Gemm& g) {
   const bool tensor_cores = g.type != DType::f32 && g.a.dtype == g.type && g.b.dtype == g.type && g.alpha == 1.0f &&
                             has_tensor_cores(exec, g.type) && mma_can_read(g.a) && mma_can_read(g.b) &&
                             mma_can_read(second_b(g));
+  if constexpr (mma_m8n8k4_exists()) {
+    if (tensor_cores && cuda_exec(exec).compute_capability < 75) return run_gemm_volta<kEpilogue>(exec, g);
+  }
   if (tensor_cores && g.type == DType::bf16)
     run_gemm_mma<__nv_bfloat16, kEpilogue>(exec, g);
   else if (tensor_cores)

@@ -2,7 +2,8 @@
 //
 // Each element of C has one f32 accumulator that starts from beta C (0 when beta is 0) and takes k ascending. Which tile,
 // block or neighbour it is computed with, and what becomes of it there, therefore does not change its bits. The f32 path
-// (gemm_fma.cuh) takes one fused multiply-add a term; the 16-bit path (gemm_mma.cuh) one mma.sync for 16 terms.
+// (gemm_fma.cuh) takes one fused multiply-add a term; the 16-bit path (gemm_mma.cuh) one mma.sync for 16 terms, or for 4 on
+// sm_70 (gemm_volta.cuh).
 #pragma once
 #include "launch.cuh"
 

@@ -45,25 +45,40 @@ struct OneMatrix {
   static __device__ __forceinline__ int column(int line) { return line; }
 };
 
-// Brings a stage of one operand in. `lines` exist from `line`, terms [k, k_end); strides are those of the other dimension.
-// gather maps lines where k is contiguous, and terms where lines are. `up` is the second matrix where Lines says that there are two.
+// Eight neighbours of one operand and how many of them exist.
+template <class T>
+struct MmaPiece {
+  const T* from;
+  int there;
+};
+
+// The piece at [outer][inner] of a stage. Lines exist below line_end, terms below k_end; stride is that of the outer dimension, which
+// gather maps: lines where k is contiguous, and terms where lines are. `up` is the second matrix where Lines says that there are two.
+template <bool kByK, class Lines, class T>
+static __device__ __forceinline__ MmaPiece<T> piece_at(int outer, int inner, const T* data, const T* up, int64_t stride, const int32_t* gather,
+                                                       int64_t line, int64_t line_end, int64_t k, int64_t k_end) {
+  static_assert(kByK || !Lines::kTwo, "a piece is of one matrix");
+  const int64_t at_outer = kByK ? line + Lines::column(outer) : k + outer, outer_end = kByK ? line_end : k_end;
+  const int64_t at_inner = (kByK ? k : line) + inner, inner_end = kByK ? k_end : line_end;
+  int64_t there = inner_end - at_inner;
+  there = at_outer >= outer_end || there < 0 ? 0 : there > 8 ? 8 : there;
+  const T* from = data;
+  if constexpr (Lines::kTwo) from = Lines::of_up(outer) ? up : data;
+  if (there > 0) from += (gather ? gather[at_outer] : at_outer) * stride + at_inner;
+  return {from, int(there)};
+}
+
+// Brings a stage of one operand in.
 template <int kThreads, int kLines, bool kByK, class Lines, class T>
 static __device__ __forceinline__ void fetch_stage(T* stage, const T* data, const T* up, int64_t stride, const int32_t* gather,
                                                    int64_t line, int64_t line_end, int64_t k, int64_t k_end) {
   using Stage = MmaStage<kLines, kByK>;
-  static_assert(kByK || !Lines::kTwo, "a piece of 16 bytes is of one matrix");
   constexpr int kPieces = Stage::kInner / 8;  // of 16 bytes
   CUNN_UNROLL
   for (int i = int(threadIdx.x); i < Stage::kOuter * kPieces; i += kThreads) {
     const int outer = i / kPieces, inner = i % kPieces * 8;
-    const int64_t at_outer = kByK ? line + Lines::column(outer) : k + outer, outer_end = kByK ? line_end : k_end;
-    const int64_t at_inner = (kByK ? k : line) + inner, inner_end = kByK ? k_end : line_end;
-    int64_t there = inner_end - at_inner;
-    there = at_outer >= outer_end || there < 0 ? 0 : there > 8 ? 8 : there;
-    const T* from = data;
-    if constexpr (Lines::kTwo) from = Lines::of_up(outer) ? up : data;
-    if (there > 0) from += (gather ? gather[at_outer] : at_outer) * stride + at_inner;
-    cp_async_16(stage + outer * Stage::kPitch + inner, from, int(there) * 2);
+    const MmaPiece<T> piece = piece_at<kByK, Lines>(outer, inner, data, up, stride, gather, line, line_end, k, k_end);
+    cp_async_16(stage + outer * Stage::kPitch + inner, piece.from, piece.there * 2);
   }
 }
 

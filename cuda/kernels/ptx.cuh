@@ -55,6 +55,44 @@ static __device__ __forceinline__ void mma_m16n8k16_f16(float (&d)[4], const uin
 #endif
 }
 
+// Whether this build has kernels with mma.m8n8k4: sm_70's tensor cores have no other shape, and later ones, the only targets of
+// nvcc, run it slowly.
+static __host__ __device__ constexpr bool mma_m8n8k4_exists() {
+#if defined(SIMT_HOST) || defined(CUNN_DRIVER_HOST) || (defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 750)
+  return true;
+#else
+  return false;
+#endif
+}
+
+// For each quad pair q, lanes 4q to 4q + 3 and 4q + 16 to 4q + 19, a product of its own: D (8x8, f32) += A (8x4, f16) * B (4x8,
+// f16). A lane holds four neighbours along k of one line (row of A, column of B) where the operand is by k, of one k along
+// the lines where it is not; fragment layout: PTX manual, mma.m8n8k4.
+template <bool kAByK, bool kBByK>
+static __device__ __forceinline__ void mma_m8n8k4(float (&d)[8], const uint32_t (&a)[2], const uint32_t (&b)[2]) {
+#if defined(SIMT_HOST)
+  simt::mma(simt::combine_mma_m8n8k4<kAByK, kBByK>, d, a, b, SIMT_SITE("mma.m8n8k4.f16"));
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 750
+#define CUNN_MMA_M8N8K4(a_layout, b_layout)                                                                                     \
+  asm volatile("mma.sync.aligned.m8n8k4." a_layout "." b_layout                                                                 \
+               ".f32.f16.f16.f32 {%0,%1,%2,%3,%4,%5,%6,%7}, {%8,%9}, {%10,%11}, {%0,%1,%2,%3,%4,%5,%6,%7};"                     \
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7])                 \
+               : "r"(a[0]), "r"(a[1]), "r"(b[0]), "r"(b[1]))
+  if constexpr (kAByK && kBByK)
+    CUNN_MMA_M8N8K4("row", "col");
+  else if constexpr (kAByK)
+    CUNN_MMA_M8N8K4("row", "row");
+  else if constexpr (kBByK)
+    CUNN_MMA_M8N8K4("col", "col");
+  else
+    CUNN_MMA_M8N8K4("col", "row");
+#undef CUNN_MMA_M8N8K4
+#else
+  (void)d, (void)a, (void)b;
+  __trap();
+#endif
+}
+
 // The one for the operands' type.
 template <class T>
 static __device__ __forceinline__ void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
@@ -70,7 +108,7 @@ static __device__ __forceinline__ uint32_t shared_address(const void* p) {
 }
 #endif
 
-// sm_70 has tensor cores of another shape and no ldmatrix: the launcher takes the f32 path there.
+// sm_70 has no ldmatrix: the launchers take other kernels there.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 750
 #define CUNN_HAS_LDMATRIX 1
 #else

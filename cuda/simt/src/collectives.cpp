@@ -105,6 +105,43 @@ static void combine_mma(void* const* payload, ToFloat to_float) {
 void combine_mma_bf16(void* const* payload, unsigned) { combine_mma(payload, bf16_bits_to_float); }
 void combine_mma_f16(void* const* payload, unsigned) { combine_mma(payload, f16_bits_to_float); }
 
+// Fragments of mma.m8n8k4 with f16 (PTX manual): lane = 16 * upper + 4 * quad_pair + t, a product for each quad pair; two
+// registers hold four values, i = 0..3 from the low half of the first on.
+//   A, B by k (row-major, column-major): line t + 4 upper, k = i; else k = t, line i + 4 upper
+//   D: accumulator i is row (t & 1) + (i & 2) + 4 upper, column (i & 4) + (t & 2) + (i & 1)
+template <bool kAByK, bool kBByK>
+void combine_mma_m8n8k4(void* const* payload, unsigned) {
+  for (int quad_pair = 0; quad_pair < 4; ++quad_pair) {
+    const auto member = [&](int upper, int t) -> const MmaPayload& {
+      return *static_cast<MmaPayload*>(payload[16 * upper + 4 * quad_pair + t]);
+    };
+    const auto place = [](int i, int upper, int t, auto accept) {
+      accept((t & 1) + (i & 2) + 4 * upper, (i & 4) + (t & 2) + (i & 1));
+    };
+    float a[8][4], b[8][4], d[8][8];  // [line][k], [row][column]
+    for (int upper = 0; upper < 2; ++upper)
+      for (int t = 0; t < 4; ++t) {
+        const MmaPayload& p = member(upper, t);
+        for (int i = 0; i < 4; ++i) {
+          const auto value = [&](const uint32_t* registers) { return f16_bits_to_float(uint16_t(registers[i / 2] >> (16 * (i % 2)))); };
+          (kAByK ? a[t + 4 * upper][i] : a[i + 4 * upper][t]) = value(p.a);
+          (kBByK ? b[t + 4 * upper][i] : b[i + 4 * upper][t]) = value(p.b);
+        }
+        for (int i = 0; i < 8; ++i) place(i, upper, t, [&](int row, int column) { d[row][column] = p.d[i]; });
+      }
+    for (int row = 0; row < 8; ++row)
+      for (int column = 0; column < 8; ++column)
+        for (int k = 0; k < 4; ++k) d[row][column] += a[row][k] * b[column][k];
+    for (int upper = 0; upper < 2; ++upper)
+      for (int t = 0; t < 4; ++t)
+        for (int i = 0; i < 8; ++i) place(i, upper, t, [&](int row, int column) { member(upper, t).d[i] = d[row][column]; });
+  }
+}
+template void combine_mma_m8n8k4<true, true>(void* const*, unsigned);
+template void combine_mma_m8n8k4<true, false>(void* const*, unsigned);
+template void combine_mma_m8n8k4<false, true>(void* const*, unsigned);
+template void combine_mma_m8n8k4<false, false>(void* const*, unsigned);
+
 // Row i of matrix j comes from lane 8j+i. Lane l receives columns 2(l%4), 2(l%4)+1 of row l/4, or of the transpose.
 static void spread_ldmatrix(void* const* payload, bool transposed) {
   for (int l = 0; l < 32; ++l) {

@@ -331,6 +331,45 @@ void check_mma() {
   CHECK(single);
 }
 
+// The four products of mma.m8n8k4: a [4][8][4] and b [4][8][4], [quad pair][line][k], or with k and line swapped where not by k.
+template <bool kAByK, bool kBByK>
+__global__ void mma_quad_pairs(const __half* a, const __half* b, float* d) {
+  const int l = int(threadIdx.x), quad_pair = l / 4 % 4, t = l % 4, upper = l / 16;
+  uint32_t fa[2] = {0, 0}, fb[2] = {0, 0};
+  for (int i = 0; i < 4; ++i) {
+    const auto place = [&](bool by_k) { return quad_pair * 32 + (by_k ? (t + 4 * upper) * 4 + i : t * 8 + i + 4 * upper); };
+    fa[i / 2] |= uint32_t(__half_as_ushort(a[place(kAByK)])) << (16 * (i % 2));
+    fb[i / 2] |= uint32_t(__half_as_ushort(b[place(kBByK)])) << (16 * (i % 2));
+  }
+  float acc[8];
+  for (int i = 0; i < 8; ++i) acc[i] = float(100 * l + i);  // so that each lane's start returns to its own place
+  mma_m8n8k4<kAByK, kBByK>(acc, fa, fb);
+  for (int i = 0; i < 8; ++i) d[quad_pair * 64 + ((t & 1) + (i & 2) + 4 * upper) * 8 + (i & 4) + (t & 2) + (i & 1)] = acc[i] - float(100 * l + i);
+}
+
+template <bool kAByK, bool kBByK>
+void check_mma_quad_pairs() {
+  std::vector<__half> a(128), b(128);
+  std::vector<float> fa(128), fb(128);
+  for (int i = 0; i < 128; ++i) {
+    a[i] = from_float<__half>(fa[i] = float((i * 37) % 19 - 9) / 4);
+    b[i] = from_float<__half>(fb[i] = float((i * 53) % 23 - 11) / 8);
+  }
+  DeviceArray<__half> da(a), db(b);
+  DeviceArray<float> dd(256);
+  LAUNCH_OK((mma_quad_pairs<kAByK, kBByK>), 1, 32, 0, nullptr, da, db, dd);
+  const std::vector<float> d = dd.download();
+  int wrong = 0;
+  for (int q = 0; q < 4; ++q)
+    for (int m = 0; m < 8; ++m)
+      for (int n = 0; n < 8; ++n) {
+        float sum = 0;
+        for (int k = 0; k < 4; ++k) sum += fa[q * 32 + (kAByK ? m * 4 + k : k * 8 + m)] * fb[q * 32 + (kBByK ? n * 4 + k : k * 8 + n)];
+        wrong += d[q * 64 + m * 8 + n] != sum;
+      }
+  CHECK_EQUAL(wrong, 0);
+}
+
 // ---- cp.async
 
 __global__ void pipelined_copy(const float* x, float* y, int tiles, int last_bytes) {
@@ -499,6 +538,10 @@ int main() {
     check_mma<__nv_bfloat16, false>();
     check_mma<__half, true>();
     check_mma<__half, false>();
+    check_mma_quad_pairs<true, true>();
+    check_mma_quad_pairs<true, false>();
+    check_mma_quad_pairs<false, true>();
+    check_mma_quad_pairs<false, false>();
     test_async_copy();
   }
   test_halves();

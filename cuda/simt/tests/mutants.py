@@ -46,11 +46,14 @@ INCLUDED_BY = {
     "gemm_epilogue.cuh": "gemm.cu",
     "gemm_fma.cuh": "gemm.cu",
     "gemm_mma.cuh": "gemm.cu",
+    "gemm_volta.cuh": "gemm.cu",
     "launch.cuh": "embedding.cu elementwise.cu",
     "ordered_sum.cuh": "loss.cu",
     "rows.cuh": "softmax.cu",
     "top_k.cuh": "softmax.cu",
 }
+# The card that takes a header's kernels where the newest does not, and the operands of products that reach them.
+CARDS = {"gemm_volta.cuh": ("sm_70", "f16")}
 # The vector files with a unit's ops, beside the one of its name, edges and aliasing.
 FAMILIES = {
     "attention_backward": ["attention"],
@@ -181,7 +184,7 @@ class Build:
         subprocess.run([*link, "-Wl,--strip-debug"], cwd=self.folder, check=True, capture_output=True)
         return library
 
-    def runs(self, unit: str, cpu: list[str]) -> list[tuple[str, list[str]]]:
+    def runs(self, unit: str, operands: str, cpu: list[str]) -> list[tuple[str, list[str]]]:
         """What is asked about a unit, in this order: the order of blocks, and a program with its arguments behind the library."""
         stem = Path(unit).stem
         families = [*FAMILIES.get(stem, [stem]), "edges", "aliasing"]
@@ -191,32 +194,35 @@ class Build:
             parts = [word for part in SHAPES[stem] for word in ("--part", part)]
             # TSan does not see how the threads of a library that was not built for it wait for one another.
             other = cpu if self.sanitizer == "address" else []
+            if operands:
+                parts += ["--operands", operands]
             programs.append([self.program("simt_shapes"), *other, "--stop", *parts])
         # TSan sees a race in any order; a missing check may need one.
         orders = ("parallel",) if self.sanitizer == "thread" else ("parallel", "reverse")
         return [(order, program) for order in orders for program in programs]
 
-    def notices(self, library: Path, unit: str, cpu: list[str], work: Path) -> str:
+    def notices(self, library: Path, unit: str, header: str, cpu: list[str], work: Path) -> str:
         """What noticed, or an empty text."""
-        for order, program in self.runs(unit, cpu):
-            key = " ".join((order, *program))
+        card, operands = CARDS.get(header, ("", ""))
+        for order, program in self.runs(unit, operands, cpu):
+            key = " ".join((card, order, *program))
             if key not in self.cpu_seconds:
                 self.unchanged = self.unchanged or self.library(unit, None, work)
                 if self.unchanged is None:
                     raise SystemExit(f"{unit} without a mutant does not compile in {self.folder}")
-                found, self.cpu_seconds[key] = self.run(self.unchanged, order, program, None)
+                found, self.cpu_seconds[key] = self.run(self.unchanged, card, order, program, None)
                 if found:
                     raise SystemExit(f"{key} does not pass without a mutant ({found}): nothing noticed there would mean anything")
-            found, _ = self.run(library, order, program, self.cpu_seconds[key])
+            found, _ = self.run(library, card, order, program, self.cpu_seconds[key])
             if found:
                 return found
         return ""
 
-    def run(self, library: Path, order: str, program: list[str], control: float | None) -> tuple[str, float]:
+    def run(self, library: Path, card: str, order: str, program: list[str], control: float | None) -> tuple[str, float]:
         """What one run noticed, or an empty text, and the processor seconds that it took."""
         # The control has a limit too, a wide one: a limit that the system refuses then fails it, not every mutant.
         limit = CONTROL_CPU_SECONDS if control is None else int(max(LEAST_CPU_SECONDS, 10 * control)) + 1
-        env = {**os.environ, "CUNN_SIMT_ORDER": order, "TSAN_OPTIONS": "halt_on_error=1"}
+        env = {**os.environ, "CUNN_SIMT_CARD": card, "CUNN_SIMT_ORDER": order, "TSAN_OPTIONS": "halt_on_error=1"}
         command = [program[0], str(library), *program[1:]]
         if self.sanitizer == "thread":
             command = ["setarch", "-R", *command]
@@ -252,7 +258,7 @@ def judge(build: Build, mutant: Mutant, cpu: list[str], work: Path) -> str:
             if build.library(unit, None, work) is None:
                 raise SystemExit(f"{unit} does not compile without a mutant either: nothing refused there would mean anything")
             return REFUSED
-        if found := build.notices(library, unit, cpu, work):
+        if found := build.notices(library, unit, mutant.path.name, cpu, work):
             return found
     return ""
 

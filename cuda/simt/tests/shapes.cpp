@@ -1,10 +1,11 @@
 // Shapes that the conformance vectors are too small for: every tile of the matrix product and of attention, and what the
 // determinism contract says about them.
 //
-//   simt_shapes SIMT_LIBRARY [CPU_LIBRARY] [--stop] [--part NAME]...
+//   simt_shapes SIMT_LIBRARY [CPU_LIBRARY] [--stop] [--operands DTYPE] [--part NAME]...
 //
 // With --part only the parts named: gemm, row_independence, grouped, swiglu, attention, cached and the names of test_long.
-// - matrix products against float64 loops, f32 and bf16, all transposes, grouped with uneven groups and a gather;
+// Products multiply f32 and bf16, or --operands alone: f16 for the tensor cores of CUNN_SIMT_CARD=sm_70.
+// - matrix products against float64 loops, all transposes, grouped with uneven groups and a gather; of 16-bit operands against f32 too;
 // - SwiGLU and its gradient in the epilogue of a grouped product against the product and the activation one after the other;
 // - with the cpu library: f32 results have its bits (products, attention forward, backward and cached);
 // - a row's bits are the same alone, in a batch and whichever tile it falls into (bf16: tensor cores);
@@ -29,7 +30,7 @@ extern "C" __attribute__((visibility("default"))) const char* __tsan_default_opt
 namespace {
 
 uint32_t state = 1;
-float random_number() {  // in [-1, 1), a multiple of 2^-11: exact in f32, rounded by bf16
+float random_number() {  // in [-1, 1), a multiple of 2^-11: exact in f32 and f16, rounded by bf16
   state = state * 1664525u + 1013904223u;
   return float(int32_t(state) >> 20) / 2048.0f;
 }
@@ -46,6 +47,17 @@ float from_bf16(uint16_t b) {
   return f;
 }
 
+// A random number as f16, whose 11 bits hold it.
+uint16_t to_f16(float f) {
+  uint32_t u;
+  std::memcpy(&u, &f, 4);
+  const uint32_t sign = u >> 16 & 0x8000u;
+  return uint16_t(f == 0 ? sign : sign | ((u >> 13 & 0x3ffffu) - (112u << 10)));
+}
+
+// Of products.
+std::vector<DType> operands = {DType::f32, DType::bf16};
+
 // Values of a dtype, as the buffer holds them and as numbers.
 struct Data {
   DType dtype;
@@ -58,12 +70,23 @@ struct Data {
         const uint16_t bits = to_bf16(values[i]);
         values[i] = from_bf16(bits);
         std::memcpy(&bytes[2 * i], &bits, 2);
+      } else if (dtype == DType::f16) {
+        const uint16_t bits = to_f16(values[i]);
+        std::memcpy(&bytes[2 * i], &bits, 2);
       } else {
         std::memcpy(&bytes[4 * i], &values[i], 4);
       }
     }
   }
 };
+
+// The same values as f32.
+Data widened(const Data& data) {
+  Data wide(DType::f32, data.values.size());
+  wide.values = data.values;
+  std::memcpy(wide.bytes.data(), wide.values.data(), wide.bytes.size());
+  return wide;
+}
 
 struct Uploaded : AbiBuffer {
   Uploaded(Library& library, const Data& data) : AbiBuffer(library, data.dtype, int64_t(data.values.size())) { upload(data.bytes.data()); }
@@ -96,19 +119,42 @@ std::vector<float> gemm(Library& library, const Product& p, const Data& a, const
   return floats(dc);
 }
 
+// The sum of element (i, j), and of its terms' sizes, in float64.
+struct Exact {
+  double sum, size;
+};
+Exact exact_element(const Product& p, const Data& a, const Data& b, const Data& c, int64_t i, int64_t j) {
+  double sum = double(p.beta) * c.values[size_t(i * p.n + j)], size = std::fabs(sum);
+  for (int64_t k = 0; k < p.k; ++k) {
+    const double term = double(p.alpha) * double(a.values[size_t(p.trans_a ? k * p.m + i : i * p.k + k)]) *
+                        double(b.values[size_t(p.trans_b ? j * p.k + k : k * p.n + j)]);
+    sum += term;
+    size += std::fabs(term);
+  }
+  return {sum, size};
+}
+
 // Largest error against float64 in units of sqrt(k + 1) eps sum |terms|: 1 at most.
 double gemm_error(const Product& p, const Data& a, const Data& b, const Data& c, const std::vector<float>& got) {
   double worst = 0;
   for (int64_t i = 0; i < p.m; ++i)
     for (int64_t j = 0; j < p.n; ++j) {
-      double sum = double(p.beta) * c.values[size_t(i * p.n + j)], size = std::fabs(sum);
-      for (int64_t k = 0; k < p.k; ++k) {
-        const double term = double(p.alpha) * double(a.values[size_t(p.trans_a ? k * p.m + i : i * p.k + k)]) *
-                            double(b.values[size_t(p.trans_b ? j * p.k + k : k * p.n + j)]);
-        sum += term;
-        size += std::fabs(term);
-      }
-      worst = std::fmax(worst, std::fabs(got[size_t(i * p.n + j)] - sum) / (std::sqrt(double(p.k + 1)) * 0x1p-23 * size + 1e-30));
+      const Exact exact = exact_element(p, a, b, c, i, j);
+      worst = std::fmax(worst, std::fabs(got[size_t(i * p.n + j)] - exact.sum) / (std::sqrt(double(p.k + 1)) * 0x1p-23 * exact.size + 1e-30));
+    }
+  return worst;
+}
+
+// Largest difference between tensor cores and f32 arithmetic on the same values, in units of its bound: each of k + 1 additions is off by
+// half a unit of the last place of at most sum |terms| in f32, 2^-24 of it, and where a tensor core cuts off by a whole one, products
+// being exact.
+double gemm_difference(const Product& p, const Data& a, const Data& b, const Data& c, const std::vector<float>& narrow, const std::vector<float>& wide) {
+  double worst = 0;
+  for (int64_t i = 0; i < p.m; ++i)
+    for (int64_t j = 0; j < p.n; ++j) {
+      const size_t at = size_t(i * p.n + j);
+      const double bound = 3 * 0x1p-24 * double(p.k + 1) * exact_element(p, a, b, c, i, j).size + 1e-30;
+      worst = std::fmax(worst, std::fabs(double(narrow[at]) - double(wide[at])) / bound);
     }
   return worst;
 }
@@ -117,7 +163,7 @@ void test_gemm(Library& simt, Library* cpu) {
   // The last three have more terms than the ring of their tile has stages for: 7, 4 and 3 of 32.
   const int64_t sizes[][3] = {{1, 72, 40},   {7, 130, 24}, {33, 64, 56},   {65, 136, 40},
                               {200, 264, 72}, {7, 72, 328}, {40, 72, 200}, {200, 264, 136}};
-  for (DType dtype : {DType::f32, DType::bf16})
+  for (DType dtype : operands)
     for (const auto& size : sizes)
       for (int transposes = 0; transposes < 4; ++transposes) {
         const bool trans_a = transposes & 1, trans_b = transposes & 2;
@@ -128,13 +174,18 @@ void test_gemm(Library& simt, Library* cpu) {
         if (!CHECK(gemm_error(p, a, b, c, got) <= 1.0))
           std::printf("  gemm %s %lld x %lld x %lld, transposes %d\n", cunn::dtype_name(dtype), (long long)p.m, (long long)p.n, (long long)p.k, transposes);
         if (cpu && dtype == DType::f32) CHECK(same_bits(got, gemm(*cpu, p, a, b, c)));
+        if (dtype == DType::f32) continue;
+        Product in_f32 = p;
+        in_f32.dtype = DType::f32;
+        if (!CHECK(gemm_difference(p, a, b, c, got, gemm(simt, in_f32, widened(a), widened(b), c)) <= 1.0))
+          std::printf("  gemm %s and f32, %lld x %lld x %lld, transposes %d\n", cunn::dtype_name(dtype), (long long)p.m, (long long)p.n, (long long)p.k, transposes);
       }
 }
 
 // Rows of a product alone, in tiles of 16, 64 and 128 rows.
 void test_row_independence(Library& simt) {
   const int64_t n = 136, k = 72, most = 300;
-  for (DType dtype : {DType::f32, DType::bf16}) {
+  for (DType dtype : operands) {
     const Data a(dtype, size_t(most * k)), b(dtype, size_t(n * k)), c(DType::f32, size_t(most * n));
     const std::vector<float> whole = gemm(simt, {dtype, false, true, most, n, k, 1, 0}, a, b, c);
     for (int64_t rows : {1, 16, 17, 40, 64, 100}) {
@@ -154,7 +205,7 @@ void test_grouped(Library& simt, Library* cpu) {
   const int64_t groups = 5, m = 210, n = 72, k = 40, tokens = 90;
   std::vector<int32_t> gather;
   for (int64_t r = 0; r < m; ++r) gather.push_back(int32_t(r * 37 % tokens));
-  for (DType dtype : {DType::f32, DType::bf16}) {
+  for (DType dtype : operands) {
     const Data a(dtype, size_t(tokens * k)), b(dtype, size_t(groups * n * k)), c(DType::f32, size_t(m * n)), grad(dtype, size_t(m * n)),
         dw(DType::f32, size_t(groups * n * k));
     const auto rows = [&](Library& l) {
@@ -308,7 +359,7 @@ void test_grouped_swiglu(Library& simt, Library* cpu) {
       {{0, 3, 39}, 64, 64, 40, 1},      {{0, 3, 39}, 64, 64, 40, 0, 1},  {{0, 3, 39}, 64, 64, 40, 0, 0, 1},
       {{0, 3, 39}, 64, 64, 40, 0, 0, 0, 1},
   };
-  for (DType dtype : {DType::f32, DType::bf16})
+  for (DType dtype : operands)
     for (const Experts& s : cases) {
       const int64_t m = s.m(), tokens = m / 2 + 3;
       std::vector<int32_t> gather;
@@ -319,7 +370,7 @@ void test_grouped_swiglu(Library& simt, Library* cpu) {
         if (!CHECK(same))
           std::printf("  %s, %s, %lld x %lld x %lld\n", what, cunn::dtype_name(dtype), (long long)m, (long long)s.n, (long long)s.k);
       };
-      for (DType y_dtype : {DType::f32, DType::bf16}) {
+      for (DType y_dtype : {DType::f32, operands.back()}) {
         const Data y0(y_dtype, size_t(m * s.ldc));
         const std::vector<Bytes> composed = swiglu_forward(simt, s, false, true, x, w_gate, w_up, gather, y0, p0);
         for (bool kept : {true, false}) {
@@ -425,12 +476,8 @@ void test_attention(Library& simt, Library* cpu) {
       if (dtype == DType::bf16 && s.head_dim <= 128) {
         // The same keys and values as f32 give the exact kernel's gradients: the tensor cores' must be near them.
         const Data dout(DType::f32, size_t(s.tokens() * s.q_row()));
-        Data wide_k(DType::f32, k.values.size()), wide_v(DType::f32, v.values.size());
-        for (Data* wide : {&wide_k, &wide_v}) {
-          wide->values = wide == &wide_k ? k.values : v.values;
-          std::memcpy(wide->bytes.data(), wide->values.data(), wide->bytes.size());
-        }
-        const std::vector<float> narrow = attention_gradients(simt, s, q, k, v, dout, lengths), exact = attention_gradients(simt, s, q, wide_k, wide_v, dout, lengths);
+        const std::vector<float> narrow = attention_gradients(simt, s, q, k, v, dout, lengths);
+        const std::vector<float> exact = attention_gradients(simt, s, q, widened(k), widened(v), dout, lengths);
         double off = 0, size = 0;
         for (size_t i = 0; i < exact.size(); ++i) {
           off += std::pow(double(narrow[i]) - double(exact[i]), 2);
@@ -636,7 +683,7 @@ void test_long(Library& simt, Library* cpu, const std::function<bool(const std::
 
 int main(int argc, char** argv) {
   try {
-    const char* usage = "simt_shapes SIMT_LIBRARY [CPU_LIBRARY] [--stop] [--part NAME]...";
+    const char* usage = "simt_shapes SIMT_LIBRARY [CPU_LIBRARY] [--stop] [--operands f32|bf16|f16] [--part NAME]...";
     std::vector<std::string> libraries;
     std::set<std::string> parts, known;
     for (int i = 1; i < argc; ++i) {
@@ -645,6 +692,12 @@ int main(int argc, char** argv) {
         parts.insert(argv[++i]);
       } else if (argument == "--stop") {
         stop_at_failure = true;
+      } else if (argument == "--operands" && i + 1 < argc) {
+        const std::string name = argv[++i];
+        operands.clear();
+        for (DType dtype : {DType::f32, DType::bf16, DType::f16})
+          if (name == cunn::dtype_name(dtype)) operands = {dtype};
+        if (operands.empty()) throw std::runtime_error(usage);
       } else {
         libraries.push_back(argument);
       }

@@ -1,5 +1,5 @@
 // ldmatrix and mma.sync as warp operations on the fragment layouts of the PTX manual (sections "Matrix fragments for
-// mma.m16n8k16" and "ldmatrix"). They check this reading of the layout, not the hardware; each product is exact in f32
+// mma.m16n8k16", "... mma.m8n8k4 with .f16" and "ldmatrix"). They check this reading of the layout, not the hardware; each product is exact in f32
 // and the sum runs over k ascending, where a tensor core's order is unspecified.
 #pragma once
 #include <cstring>
@@ -8,9 +8,9 @@
 namespace simt {
 
 struct MmaPayload {
-  const uint32_t* a;  // 4 registers: 16x16, row-major fragment
-  const uint32_t* b;  // 2 registers: 16x8, column-major fragment
-  float* d;           // 4 accumulators: 16x8
+  const uint32_t* a;  // m16n8k16: 4 registers: 16x16, row-major fragment; m8n8k4: 2 registers: 8x4
+  const uint32_t* b;  // 2 registers: 16x8, column-major fragment; 4x8
+  float* d;           // 4 accumulators: 16x8; 8 accumulators: 8x8
 };
 struct LdmatrixPayload {
   uint16_t row[8];      // the row whose address this lane gave
@@ -18,6 +18,9 @@ struct LdmatrixPayload {
 };
 void combine_mma_bf16(void* const* payload, unsigned mask);
 void combine_mma_f16(void* const* payload, unsigned mask);
+// m8n8k4 of f16, by k: A in row-major, B in column-major fragments.
+template <bool kAByK, bool kBByK>
+void combine_mma_m8n8k4(void* const* payload, unsigned mask);
 void combine_ldmatrix(void* const* payload, unsigned mask);             // up to four 8x8 matrices, row i of matrix j from lane 8j+i
 void combine_ldmatrix_transposed(void* const* payload, unsigned mask);
 
