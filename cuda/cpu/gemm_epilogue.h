@@ -30,7 +30,7 @@ CUNN_INLINE int64_t sums_floats(const ProductCall &call, const Problem &p, int64
 
 static Sums sums_of(const ProductCall &call, const Problem &p, const Tile &t, float *own) {
   const int64_t at = t.i0 * p.ldc + t.j0, ld = sums_ld(t.cols);
-  if (!sums_in_place(call, p)) return {{own, own + t.rows * ld}, ld};
+  if (!sums_in_place(call, p)) return {{own, products_of(call.epilogue) == 2 ? own + t.rows * ld : nullptr}, ld};
   if (call.epilogue == Epilogue::swiglu) return {{p.gate_out + at, p.up_out + at}, p.ldc};
   return {{reinterpret_cast<float *>(p.c) + at, nullptr}, p.ldc};
 }

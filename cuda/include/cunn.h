@@ -296,7 +296,7 @@ int32_t cunn_gemm_grouped_inner(cunn_context context, cunn_buffer c, cunn_buffer
  *   gate[r,j] = w_gate_g[j,:] x,  up[r,j] = w_up_g[j,:] x,  y[r,j] = silu(gate[r,j]) up[r,j].
  * w_gate and w_up [groups,n,k] of one dtype, as B of cunn_gemm with trans_b, group g at g stride_b; y any float; gate and
  * up f32, or 0 both: only the gradient needs them. offsets and a_rows as in cunn_gemm_grouped_rows. The bits of y are
- * those of two calls of it and cunn_swiglu_forward. */
+ * those of two calls of it and cunn_swiglu_forward, where w_gate and w_up are aligned alike. */
 int32_t cunn_gemm_grouped_swiglu_forward(cunn_context context, cunn_buffer y, cunn_buffer gate, cunn_buffer up,
                                          cunn_buffer a, cunn_buffer w_gate, cunn_buffer w_up, cunn_buffer offsets,
                                          cunn_buffer a_rows, int64_t groups, int64_t m, int64_t n, int64_t k,

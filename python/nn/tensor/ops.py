@@ -232,7 +232,8 @@ class Ops(Protocol):
           gate[r,j] = w_gate_g[j,:] x,  up[r,j] = w_up_g[j,:] x,  y[r,j] = silu(gate[r,j]) up[r,j].
         w_gate and w_up [groups,n,k] of one dtype, as B of cunn_gemm with trans_b, group g at g stride_b; y any
         float; gate and up f32, or 0 both: only the gradient needs them. offsets and a_rows as in
-        cunn_gemm_grouped_rows. The bits of y are those of two calls of it and cunn_swiglu_forward.
+        cunn_gemm_grouped_rows. The bits of y are those of two calls of it and cunn_swiglu_forward, where w_gate
+        and w_up are aligned alike.
         """
 
     def gemm_grouped_swiglu_backward(

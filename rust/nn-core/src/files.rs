@@ -123,8 +123,9 @@ fn write_synced(path: &Path, name: &Path, content: &mut Content) -> Result<()> {
 
 /// Copies the content of a file, in pieces, and waits until the disk has it.
 pub fn copy_synced(source: &Path, target: &Path) -> io::Result<()> {
+    let mut from = File::open(source)?;
     let mut file = File::create(target)?;
-    io::copy(&mut File::open(source)?, &mut file)?;
+    io::copy(&mut from, &mut file)?;
     file.sync_all()
 }
 
@@ -344,6 +345,9 @@ mod tests {
         assert!(fs::read(&b).expect("the copy") == data);
         let missing = copy_synced(&c, &b).expect_err("no such file");
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        let fresh = c.with_file_name("fresh");
+        copy_synced(&c, &fresh).expect_err("no such file");
+        assert!(!fresh.exists(), "a target without a source");
         let full = Path::new("/dev/full");
         if full.exists() {
             let error = copy_synced(&a, full).expect_err("the disk is full");

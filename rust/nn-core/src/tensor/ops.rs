@@ -344,7 +344,7 @@ pub trait Ops {
     /// w_gate and w_up [groups,n,k] of one dtype, as B of cunn_gemm with trans_b, group g at g
     /// stride_b; y any float; gate and up f32, or 0 both: only the gradient needs them. offsets
     /// and a_rows as in cunn_gemm_grouped_rows. The bits of y are those of two calls of it and
-    /// cunn_swiglu_forward.
+    /// cunn_swiglu_forward, where w_gate and w_up are aligned alike.
     /// ```
     fn gemm_grouped_swiglu_forward(
         &self,
