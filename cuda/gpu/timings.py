@@ -111,16 +111,16 @@ def attention(backend: Backend, seq: int, heads: int) -> Timing:
 
 
 def experts(backend: Backend, small: bool) -> list[Timing]:
-    """SwiGLU of the experts and its gradient as 6.9b has them, rows shared out evenly: fused into the products' epilogues, and
+    """SwiGLU of the experts and its gradient as 6.9b in bf16 has them (weights bf16, rows f32), shared out evenly: fused into the products' epilogues, and
     by the calls that the fused ones stand for."""
     groups, tokens, h, f = (4, 24, 64, 128) if small else (16, 4096, 768, 6144)
     top_k = 2 if small else 4
     m = tokens * top_k
     starts = (np.arange(groups + 1) * m // groups).astype(np.int32)
     offsets, row_token = backend.from_numpy(starts), backend.from_numpy((np.arange(m) % tokens).astype(np.int32))
-    x, dy = uniform(backend, tokens * h, DType.BF16), uniform(backend, m * h, DType.BF16)
+    x, dy = uniform(backend, tokens * h, DType.F32), uniform(backend, m * h, DType.F32)
     w_gate, w_up, w_down = (uniform(backend, groups * f * h, DType.BF16) for _ in range(3))
-    y, gate, up, ds, dgate, dup = (backend.buffer(t, m * f) for t in (DType.BF16, *[DType.F32] * 5))
+    y, gate, up, ds, dgate, dup = (backend.buffer(DType.F32, m * f) for _ in range(6))
 
     def fused() -> None:
         backend.gemm_grouped_swiglu_forward(y, gate, up, x, w_gate, w_up, offsets, row_token, groups, m, f, h, tokens, f, h, h, f * h)

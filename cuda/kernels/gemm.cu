@@ -1,6 +1,6 @@
 // Matrix products: plain, batched, grouped by device-side offsets, grouped with SwiGLU or its gradient in the epilogue.
 #include "gemm_fma.cuh"
-#include "gemm_mma.cuh"
+#include "gemm_operands.cuh"
 #include "gemm_volta.cuh"
 #include "ops_decl.h"
 
@@ -15,8 +15,11 @@ DType narrower(DType a, DType b) {
   return DType::f32;
 }
 
-Matrix matrix(const void* data, DType dtype, int64_t ld, bool transposed, const int32_t* gather = nullptr, int64_t batch_stride = 0) {
-  return {data, dtype, transposed ? 1 : ld, transposed ? ld : 1, gather, batch_stride};
+Matrix matrix(const void* data, DType dtype, int64_t ld, bool transposed, int64_t batch_stride = 0) {
+  return {data, dtype, transposed ? 1 : ld, transposed ? ld : 1, nullptr, batch_stride};
+}
+Matrix gathered(const void* data, DType dtype, int64_t ld, const int32_t* gather, int64_t rows) {
+  return {data, dtype, ld, 1, gather, 0, rows};
 }
 
 // W_up, which stands as W_gate does; of other products B once more.
@@ -26,21 +29,32 @@ Matrix second_b(const Gemm& g) {
   return b;
 }
 
+// The same problem with operands that tensor cores read.
+Gemm for_tensor_cores(Exec& exec, Gemm g) {
+  const int64_t of_b = g.grouping == Grouping::inner ? 1 : g.groups, of_a = g.grouping == Grouping::none ? g.groups : 1;
+  const int64_t rows_of_b = g.b.gather ? g.b.gathered : g.k;
+  if (g.swiglu.b_up) g.swiglu.b_up = tensor_core_operand(exec, second_b(g), g.type, of_b, rows_of_b, g.n).data;
+  g.b = tensor_core_operand(exec, g.b, g.type, of_b, rows_of_b, g.n);
+  g.a = tensor_core_operand(exec, g.a, g.type, of_a, g.a.gather ? g.a.gathered : g.m, g.k);
+  return g;
+}
+
 template <Epilogue kEpilogue = Epilogue::store>
-void run(Exec& exec, const Gemm& g) {
-  if (g.m <= 0 || g.n <= 0 || g.groups <= 0) return;
-  const bool tensor_cores = g.type != DType::f32 && g.a.dtype == g.type && g.b.dtype == g.type && g.alpha == 1.0f &&
-                            has_tensor_cores(exec, g.type) && mma_can_read(g.a) && mma_can_read(g.b) &&
-                            mma_can_read(second_b(g));
+void run(Exec& exec, const Gemm& problem) {
+  if (problem.m <= 0 || problem.n <= 0 || problem.groups <= 0) return;
+  const DType type = problem.type;
+  const bool tensor_cores = type != DType::f32 && problem.alpha == 1.0f && has_tensor_cores(exec, type) &&
+                            tensor_cores_take(problem.a, type) && tensor_cores_take(problem.b, type) &&
+                            tensor_cores_take(second_b(problem), type);
+  if (!tensor_cores) return run_gemm_fma<kEpilogue>(exec, problem);
+  const Gemm g = for_tensor_cores(exec, problem);
   if constexpr (mma_m8n8k4_exists()) {
-    if (tensor_cores && cuda_exec(exec).compute_capability < 75) return run_gemm_volta<kEpilogue>(exec, g);
+    if (cuda_exec(exec).compute_capability < 75) return run_gemm_volta<kEpilogue>(exec, g);
   }
-  if (tensor_cores && g.type == DType::bf16)
+  if (type == DType::bf16)
     run_gemm_mma<__nv_bfloat16, kEpilogue>(exec, g);
-  else if (tensor_cores)
-    run_gemm_mma<__half, kEpilogue>(exec, g);
   else
-    run_gemm_fma<kEpilogue>(exec, g);
+    run_gemm_mma<__half, kEpilogue>(exec, g);
 }
 
 Gemm problem(const GemmArgs& g) {
@@ -103,8 +117,8 @@ void gemm_batched(Exec& exec, const GemmBatchedArgs& op) {
 
 void gemm_grouped_rows(Exec& exec, const GemmGroupedRowsArgs& op) {
   const int32_t* const valid = validate_groups(exec, OpId::gemm_grouped_rows, op.offsets, op.groups, op.m, op.a_rows, op.a_row_count);
-  run(exec, {matrix(op.a, op.a_dtype, op.lda, false, op.a_rows),
-             matrix(op.b, op.b_dtype, op.ldb, op.trans_b, nullptr, op.stride_b),
+  run(exec, {gathered(op.a, op.a_dtype, op.lda, op.a_rows, op.a_row_count),
+             matrix(op.b, op.b_dtype, op.ldb, op.trans_b, op.stride_b),
              op.c, op.c_dtype, op.ldc, 0, op.m, op.n, op.k, 1.0f, op.beta,
              narrower(op.a_dtype, op.b_dtype), Grouping::rows, op.groups, op.offsets, valid});
 }
@@ -112,7 +126,7 @@ void gemm_grouped_rows(Exec& exec, const GemmGroupedRowsArgs& op) {
 void gemm_grouped_inner(Exec& exec, const GemmGroupedInnerArgs& op) {
   const int32_t* const valid = validate_groups(exec, OpId::gemm_grouped_inner, op.offsets, op.groups, op.k, op.b_rows, op.b_row_count);
   run(exec, {matrix(op.a, op.a_dtype, op.lda, true),
-             matrix(op.b, op.b_dtype, op.ldb, false, op.b_rows),
+             gathered(op.b, op.b_dtype, op.ldb, op.b_rows, op.b_row_count),
              op.c, op.c_dtype, op.ldc, op.stride_c, op.m, op.n, op.k, 1.0f, op.beta,
              narrower(op.a_dtype, op.b_dtype), Grouping::inner, op.groups, op.offsets, valid});
 }
@@ -120,8 +134,8 @@ void gemm_grouped_inner(Exec& exec, const GemmGroupedInnerArgs& op) {
 void gemm_grouped_swiglu_forward(Exec& exec, const GemmGroupedSwigluForwardArgs& op) {
   const int32_t* const valid =
       validate_groups(exec, OpId::gemm_grouped_swiglu_forward, op.offsets, op.groups, op.m, op.a_rows, op.a_row_count);
-  Gemm g{matrix(op.a, op.a_dtype, op.lda, false, op.a_rows),
-         matrix(op.w_gate, op.w_dtype, op.ldb, true, nullptr, op.stride_b),
+  Gemm g{gathered(op.a, op.a_dtype, op.lda, op.a_rows, op.a_row_count),
+         matrix(op.w_gate, op.w_dtype, op.ldb, true, op.stride_b),
          op.y, op.y_dtype, op.ldc, 0, op.m, op.n, op.k, 1.0f, 0.0f,
          narrower(op.a_dtype, op.w_dtype), Grouping::rows, op.groups, op.offsets, valid};
   g.swiglu.b_up = op.w_up;
@@ -133,7 +147,7 @@ void gemm_grouped_swiglu_forward(Exec& exec, const GemmGroupedSwigluForwardArgs&
 void gemm_grouped_swiglu_backward(Exec& exec, const GemmGroupedSwigluBackwardArgs& op) {
   const int32_t* const valid = validate_groups(exec, OpId::gemm_grouped_swiglu_backward, op.offsets, op.groups, op.m, nullptr, 0);
   Gemm g{matrix(op.a, op.a_dtype, op.lda, false),
-         matrix(op.w_down, op.w_dtype, op.ldb, false, nullptr, op.stride_b),
+         matrix(op.w_down, op.w_dtype, op.ldb, false, op.stride_b),
          op.dgate, DType::f32, op.ldc, 0, op.m, op.n, op.k, 1.0f, 0.0f,
          narrower(op.a_dtype, op.w_dtype), Grouping::rows, op.groups, op.offsets, valid};
   g.swiglu.gate = op.gate;

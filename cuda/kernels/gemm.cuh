@@ -16,6 +16,7 @@ struct Matrix {
   int64_t row_stride, col_stride;
   const int32_t* gather;
   int64_t batch_stride;
+  int64_t gathered = 0;  // rows that there are to gather from
 };
 
 enum class Grouping : int32_t {

@@ -93,6 +93,11 @@ def _gemm_cases() -> list[Case]:
         ("5x17x33_mixed_ta", 5, 17, 33, 1, 0, 0.5, 1.0, 0, ("f32", "bf16", "f32")),
         ("6x15x21_f16", 6, 15, 21, 0, 0, 1.0, 0.0, 0, ("f16", "f16", "f16")),
         ("7x16x40_f16", 7, 16, 40, 0, 1, 1.0, 0.0, 0, ("f32", "f16", "f16")),
+        # What a 16-bit model hands over: an f32 operand of any layout, and one whose lines tensor cores can read.
+        ("7x16x43_mixed", 7, 16, 43, 0, 0, 1.0, 1.0, 0, ("f32", "f32", "bf16")),
+        ("9x17x40_mixed_tb", 9, 17, 40, 0, 1, 1.0, 0.0, 0, ("f32", "f32", "bf16")),
+        ("9x16x21_mixed_ta", 9, 16, 21, 1, 0, 1.0, 0.0, 0, ("f32", "f32", "f16")),
+        ("16x19x37_mixed_b", 16, 19, 37, 1, 0, 1.0, 0.0, 0, ("f32", "bf16", "f32")),
     ]
     for dtype in ("q8", "q4"):
         cases += [
@@ -139,20 +144,21 @@ def _gemm_cases() -> list[Case]:
 
 def _batched_cases() -> list[Case]:
     out: list[Case] = []
-    for name, batch, m, n, k, trans_a, trans_b, shared, dtype in (
-        ("3x4x5x6", 3, 4, 5, 6, 0, 0, False, "f32"),
-        ("2x3x17x9_shared_b", 2, 3, 17, 9, 0, 1, True, "f32"),
-        ("2x5x4x7_ta_bf16", 2, 5, 4, 7, 1, 0, False, "bf16"),
-        ("2x3x9x64_q8", 2, 3, 9, 64, 0, 1, False, "q8"),
-        ("3x2x5x32_q4_shared_b", 3, 2, 5, 32, 0, 1, True, "q4"),
+    for name, batch, m, n, k, trans_a, trans_b, shared, a_dtype, dtype in (
+        ("3x4x5x6", 3, 4, 5, 6, 0, 0, False, "f32", "f32"),
+        ("2x3x17x9_shared_b", 2, 3, 17, 9, 0, 1, True, "f32", "f32"),
+        ("2x5x4x7_ta_bf16", 2, 5, 4, 7, 1, 0, False, "bf16", "bf16"),
+        ("2x3x9x64_q8", 2, 3, 9, 64, 0, 1, False, "f32", "q8"),
+        ("3x2x5x32_q4_shared_b", 3, 2, 5, 32, 0, 1, True, "f32", "q4"),
+        ("3x5x9x24_mixed", 3, 5, 9, 24, 0, 1, False, "f32", "bf16"),
+        ("3x8x9x7_mixed_shared_b", 3, 8, 9, 7, 1, 0, True, "bf16", "f32"),
     ):
         make = Inputs(f"gemm_batched {name}")
         alpha, beta = 1.0, 0.5
-        a_dtype = "f32" if dtype in BLOCK_BYTES else dtype
         a = make.floats((batch, m, k), a_dtype)
         b, given_b = matrix_b(make, (1 if shared else batch, k, n), dtype, trans_b, 0)
         c = make.floats((batch, m, n))
-        want, magnitude = product("gemm_batched", a, b, c, alpha, beta)
+        want, magnitude = product("gemm_batched", *narrow(a, b, a_dtype, dtype), c, alpha, beta)
         stored_a = a.swapaxes(1, 2) if trans_a else a
         limit = product_bound(k, magnitude, alpha, beta)
         # Two elements between the problems of C must keep their value.
@@ -195,6 +201,7 @@ def _grouped_rows_cases() -> list[Case]:
         ("empty_experts", [0, 5, 0, 1, 7, 0], 3, 9, 17, True, 1, 0.0, ("f32", "f32", "f32")),
         ("one_has_all", [0, 0, 20], 0, 6, 8, True, 1, 1.0, ("f32", "f32", "f32")),
         ("bf16", [2, 0, 9], 1, 16, 33, True, 1, 0.0, ("bf16", "f32", "bf16")),
+        ("mixed", [2, 0, 9], 1, 17, 40, True, 1, 1.0, ("f32", "f32", "bf16")),
         ("q8", [1, 0, 7, 2], 1, 18, 96, True, 1, 0.0, ("f32", "f32", "q8")),
         ("q4", [2, 0, 6], 0, 17, 64, True, 1, 1.0, ("f32", "f32", "q4")),
     ):
@@ -260,6 +267,7 @@ def _grouped_inner_cases() -> list[Case]:
         ("empty_experts", [0, 6, 0, 1, 9], 2, 7, 9, True, 0.0, ("f32", "f32", "f32")),
         ("accumulate", [0, 17, 3], 1, 5, 17, True, 1.0, ("f32", "f32", "f32")),
         ("bf16", [5, 0, 8], 0, 6, 16, False, 1.0, ("f32", "bf16", "bf16")),
+        ("mixed", [5, 0, 8], 1, 8, 17, True, 1.0, ("f32", "bf16", "f32")),
     ):
         make = Inputs(f"gemm_grouped_inner {name}")
         c_dtype, a_dtype, b_dtype = dtypes
