@@ -101,6 +101,9 @@ def fused_and_composed(device: str, dtype: DType, rows: int, f: int, h: int) -> 
             backend.cast(narrow, exact, array.size)
             return narrow
 
+        def same(a: Buffer, b: Buffer) -> bool:
+            return backend.download(a).tobytes() == backend.download(b).tobytes()
+
         x, dy = (of(rng.standard_normal(n * h, np.float32)) for n in (tokens, rows))
         w_gate, w_up, w_down = (of(rng.standard_normal(groups * f * h, np.float32)) for _ in range(3))
         offsets, row_token = backend.from_numpy(starts), backend.from_numpy(rng.integers(0, tokens, rows, np.int32))
@@ -115,7 +118,6 @@ def fused_and_composed(device: str, dtype: DType, rows: int, f: int, h: int) -> 
         backend.swiglu_forward(y2, gate2, up2, rows * f)
         backend.gemm_grouped_rows(ds, dy, w_down, offsets, None, False, groups, rows, f, h, rows, f, h, f, h * f, 0.0)
         backend.swiglu_backward(dgate2, dup2, ds, gate2, up2, rows * f)
-        same = lambda a, b: backend.download(a).tobytes() == backend.download(b).tobytes()  # noqa: E731
         return all(same(a, b) for a, b in ((y, y2), (alone, y2), (gate, gate2), (up, up2), (dgate, dgate2), (dup, dup2)))
 
 

@@ -76,7 +76,10 @@ def experts(starts: Any, hidden: int, ffn: int) -> tuple[float | None, float | N
     if not here():
         return None, None
     rows, groups = int(starts[-1]), len(starts) - 1
-    make = lambda *shape: torch.rand(*shape, device="cuda", dtype=torch.bfloat16)  # noqa: E731
+
+    def make(*shape: int) -> Any:
+        return torch.rand(*shape, device="cuda", dtype=torch.bfloat16)
+
     x, dy, w_gate, w_up, w_down = make(rows, hidden), make(rows, hidden), *(make(groups, *s) for s in ((ffn, hidden), (ffn, hidden), (hidden, ffn)))
     ends = torch.tensor(starts[1:], device="cuda", dtype=torch.int32)
     bounds = [(g, int(starts[g]), int(starts[g + 1])) for g in range(groups)]

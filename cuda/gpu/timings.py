@@ -111,8 +111,8 @@ def attention(backend: Backend, seq: int, heads: int) -> Timing:
 
 
 def experts(backend: Backend, small: bool) -> list[Timing]:
-    """SwiGLU of the experts and its gradient as 6.9b in bf16 has them (weights bf16, rows f32), shared out evenly: fused into the products' epilogues, and
-    by the calls that the fused ones stand for."""
+    """SwiGLU of the experts and its gradient as 6.9b in bf16 has them, weights bf16 and rows f32, which are shared out evenly:
+    fused into the products' epilogues, and by the calls that the fused ones stand for."""
     groups, tokens, h, f = (4, 24, 64, 128) if small else (16, 4096, 768, 6144)
     top_k = 2 if small else 4
     m = tokens * top_k
