@@ -197,21 +197,44 @@ void run_gemm_mma_layout(Exec& exec, Gemm g) {
            Tile::kThreads, kShared, g);
 }
 
+// run(a_by_k, b_by_k), two constants, for the layout at hand; the fused ops have one each.
+template <bool kValue>
+struct Constant {
+  static constexpr bool value = kValue;
+};
+template <Epilogue kEpilogue, class Run>
+void with_layout(const Gemm& g, const Run& run) {
+  const Constant<true> by_k{};
+  const Constant<false> by_lines{};
+  const bool a_by_k = g.a.col_stride == 1, b_by_k = g.b.row_stride == 1;
+  if constexpr (kEpilogue == Epilogue::swiglu)
+    run(by_k, by_k);
+  else if constexpr (kEpilogue == Epilogue::swiglu_gradient)
+    run(by_k, by_lines);
+  else if (a_by_k && b_by_k)
+    run(by_k, by_k);
+  else if (a_by_k)
+    run(by_k, by_lines);
+  else if (b_by_k)
+    run(by_lines, by_k);
+  else
+    run(by_lines, by_lines);
+}
+
+// Rows of the tile: 16 where everything is reading of B, 128 where such tiles fill the card.
+template <Epilogue kEpilogue>
+int rows_of_tile(Exec& exec, const Gemm& g) {
+  const int64_t batches = g.grouping == Grouping::rows ? 1 : g.groups;
+  const int64_t columns_of_b = kEpilogue == Epilogue::swiglu ? 2 * g.n : g.n;
+  if (g.m <= 32) return 16;
+  return g.m <= 64 || ceil_div(g.m, 128) * ceil_div(columns_of_b, 128) * batches < cuda_exec(exec).multiprocessors ? 64 : 128;
+}
+
 template <class T, class Tile, Epilogue kEpilogue>
 void run_gemm_mma_tile(Exec& exec, const Gemm& g) {
-  const bool a_by_k = g.a.col_stride == 1, b_by_k = g.b.row_stride == 1;
-  if constexpr (kEpilogue == Epilogue::swiglu)  // the ops have one layout each
-    run_gemm_mma_layout<T, Tile, true, true, kEpilogue>(exec, g);
-  else if constexpr (kEpilogue == Epilogue::swiglu_gradient)
-    run_gemm_mma_layout<T, Tile, true, false, kEpilogue>(exec, g);
-  else if (a_by_k && b_by_k)
-    run_gemm_mma_layout<T, Tile, true, true, kEpilogue>(exec, g);
-  else if (a_by_k)
-    run_gemm_mma_layout<T, Tile, true, false, kEpilogue>(exec, g);
-  else if (b_by_k)
-    run_gemm_mma_layout<T, Tile, false, true, kEpilogue>(exec, g);
-  else
-    run_gemm_mma_layout<T, Tile, false, false, kEpilogue>(exec, g);
+  with_layout<kEpilogue>(g, [&](auto a_by_k, auto b_by_k) {
+    run_gemm_mma_layout<T, Tile, decltype(a_by_k)::value, decltype(b_by_k)::value, kEpilogue>(exec, g);
+  });
 }
 
 // Whether cp.async can fetch the operand: lines and terms start at multiples of 16 bytes. Depends on the layout, never on
@@ -228,11 +251,10 @@ inline bool mma_can_read(const Matrix& x) {
 // byte for many rows, and their three stages fit an sm_75's 64 KiB, and twice a multiprocessor of sm_80 and sm_90.
 template <class T, Epilogue kEpilogue>
 void run_gemm_mma(Exec& exec, const Gemm& g) {
-  const int64_t batches = g.grouping == Grouping::rows ? 1 : g.groups;
-  const int64_t columns_of_b = kEpilogue == Epilogue::swiglu ? 2 * g.n : g.n;
-  if (g.m <= 32)
+  const int rows = rows_of_tile<kEpilogue>(exec, g);
+  if (rows == 16)
     run_gemm_mma_tile<T, MmaTile<16, 64, 16, 16, 7>, kEpilogue>(exec, g);
-  else if (g.m <= 64 || ceil_div(g.m, 128) * ceil_div(columns_of_b, 128) * batches < cuda_exec(exec).multiprocessors)
+  else if (rows == 64)
     run_gemm_mma_tile<T, MmaTile<64, 64, 32, 32, 4>, kEpilogue>(exec, g);
   else
     run_gemm_mma_tile<T, MmaTile<128, 128, 64, 32, 3>, kEpilogue>(exec, g);

@@ -182,29 +182,18 @@ void run_gemm_volta_layout(Exec& exec, Gemm g) {
 
 template <class Tile, Epilogue kEpilogue>
 void run_gemm_volta_tile(Exec& exec, const Gemm& g) {
-  const bool a_by_k = g.a.col_stride == 1, b_by_k = g.b.row_stride == 1;
-  if constexpr (kEpilogue == Epilogue::swiglu)  // the ops have one layout each
-    run_gemm_volta_layout<Tile, true, true, kEpilogue>(exec, g);
-  else if constexpr (kEpilogue == Epilogue::swiglu_gradient)
-    run_gemm_volta_layout<Tile, true, false, kEpilogue>(exec, g);
-  else if (a_by_k && b_by_k)
-    run_gemm_volta_layout<Tile, true, true, kEpilogue>(exec, g);
-  else if (a_by_k)
-    run_gemm_volta_layout<Tile, true, false, kEpilogue>(exec, g);
-  else if (b_by_k)
-    run_gemm_volta_layout<Tile, false, true, kEpilogue>(exec, g);
-  else
-    run_gemm_volta_layout<Tile, false, false, kEpilogue>(exec, g);
+  with_layout<kEpilogue>(g, [&](auto a_by_k, auto b_by_k) {
+    run_gemm_volta_layout<Tile, decltype(a_by_k)::value, decltype(b_by_k)::value, kEpilogue>(exec, g);
+  });
 }
 
-// Tiles as for the later cards (run_gemm_mma): 16 rows where everything is reading of B, 128 where they fill the card.
+// Tiles as large as on the later cards (run_gemm_mma).
 template <Epilogue kEpilogue>
 void run_gemm_volta(Exec& exec, const Gemm& g) {
-  const int64_t batches = g.grouping == Grouping::rows ? 1 : g.groups;
-  const int64_t columns_of_b = kEpilogue == Epilogue::swiglu ? 2 * g.n : g.n;
-  if (g.m <= 32)
+  const int rows = rows_of_tile<kEpilogue>(exec, g);
+  if (rows == 16)
     run_gemm_volta_tile<VoltaTile<16, 64, 16, 16>, kEpilogue>(exec, g);
-  else if (g.m <= 64 || ceil_div(g.m, 128) * ceil_div(columns_of_b, 128) * batches < cuda_exec(exec).multiprocessors)
+  else if (rows == 64)
     run_gemm_volta_tile<VoltaTile<64, 64, 32, 32>, kEpilogue>(exec, g);
   else
     run_gemm_volta_tile<VoltaTile<128, 128, 64, 32>, kEpilogue>(exec, g);
